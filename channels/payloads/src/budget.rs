@@ -1,0 +1,217 @@
+//! The bound on payload bytes in flight, for the process and for each namespace.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Bytes in flight, bounded. Cloning shares the budget.
+#[derive(Debug, Clone)]
+pub struct Budget {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    total: u64,
+    per_namespace: u64,
+    used: AtomicU64,
+    namespaces: Mutex<HashMap<Arc<str>, Arc<AtomicU64>>>,
+}
+
+/// On whose behalf bytes are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Draw {
+    /// An event from outside: leaves a quarter of the budget free.
+    Door,
+    /// A reply: may use the whole budget, so that a cycle of steps cannot block itself.
+    Reply,
+}
+
+/// The budget has no room for what was asked. Nothing was taken; trying again later can succeed unless
+/// `asked` is over `limit`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{asked} bytes do not fit: {used} of {limit} bytes in flight are in use (setting {setting})"
+)]
+pub struct Full {
+    /// Bytes asked for.
+    pub asked: u64,
+    /// Bytes in use when they were asked for.
+    pub used: u64,
+    /// The bound that was hit, in bytes.
+    pub limit: u64,
+    /// The setting that holds the bound.
+    pub setting: &'static str,
+}
+
+/// A share of the budget. Dropping it gives the bytes back.
+#[derive(Debug)]
+pub struct Lease {
+    budget: Arc<Inner>,
+    namespace: Arc<AtomicU64>,
+    draw: Draw,
+    bytes: u64,
+}
+
+impl Budget {
+    /// A budget of `total` bytes for the process, of which one namespace may hold `per_namespace`.
+    #[must_use]
+    pub fn new(total: u64, per_namespace: u64) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                total,
+                per_namespace: per_namespace.min(total),
+                used: AtomicU64::new(0),
+                namespaces: Mutex::default(),
+            }),
+        }
+    }
+
+    /// Takes `bytes` for an object of `namespace`.
+    ///
+    /// # Errors
+    /// [`Full`] when the process's or the namespace's bound would be passed.
+    pub fn take(&self, namespace: &Arc<str>, draw: Draw, bytes: u64) -> Result<Lease, Full> {
+        let counter = {
+            let mut namespaces = self
+                .inner
+                .namespaces
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            // A namespace that holds nothing needs no entry; this bounds the map by what is in flight.
+            if namespaces.len() >= 1024 && !namespaces.contains_key(namespace) {
+                namespaces.retain(|_, used| Arc::strong_count(used) > 1);
+            }
+            Arc::clone(namespaces.entry(Arc::clone(namespace)).or_default())
+        };
+        let mut lease = Lease {
+            budget: Arc::clone(&self.inner),
+            namespace: counter,
+            draw,
+            bytes: 0,
+        };
+        lease.grow(bytes)?;
+        Ok(lease)
+    }
+
+    /// Bytes in use, for the whole process.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.inner.used.load(Ordering::Relaxed)
+    }
+
+    /// The bound of the whole process, in bytes.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.inner.total
+    }
+}
+
+impl Lease {
+    /// Takes `more` bytes besides those already held.
+    ///
+    /// # Errors
+    /// [`Full`] as for [`Budget::take`]; what is already held stays held.
+    pub fn grow(&mut self, more: u64) -> Result<(), Full> {
+        let budget = &self.budget;
+        let limit = match self.draw {
+            Draw::Door => budget.total - budget.total / 4,
+            Draw::Reply => budget.total,
+        };
+        add_within(&budget.used, more, limit).map_err(|used| Full {
+            asked: more,
+            used,
+            limit,
+            setting: "limits.bytesInFlight",
+        })?;
+        if let Err(used) = add_within(&self.namespace, more, budget.per_namespace) {
+            budget.used.fetch_sub(more, Ordering::Relaxed);
+            let setting = "limits.bytesInFlightPerNamespace";
+            return Err(Full {
+                asked: more,
+                used,
+                limit: budget.per_namespace,
+                setting,
+            });
+        }
+        self.bytes += more;
+        Ok(())
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.namespace.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// Adds `more` unless the sum would pass `limit`; the error is what was in use.
+fn add_within(used: &AtomicU64, more: u64, limit: u64) -> Result<(), u64> {
+    let add = |now: u64| now.checked_add(more).filter(|sum| *sum <= limit);
+    used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add)
+        .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ns(name: &str) -> Arc<str> {
+        Arc::from(name)
+    }
+
+    #[test]
+    fn a_lease_gives_back_what_it_holds() {
+        let budget = Budget::new(100, 100);
+        let mut lease = budget.take(&ns("a"), Draw::Door, 10).unwrap();
+        lease.grow(20).unwrap();
+        assert_eq!(budget.used(), 30);
+        drop(lease);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn the_last_quarter_is_for_replies() {
+        let budget = Budget::new(100, 100);
+        let held = budget.take(&ns("a"), Draw::Door, 75).unwrap();
+        let full = budget.take(&ns("a"), Draw::Door, 1).unwrap_err();
+        assert_eq!(
+            (full.used, full.limit, full.setting),
+            (75, 75, "limits.bytesInFlight")
+        );
+        let reply = budget.take(&ns("a"), Draw::Reply, 25).unwrap();
+        budget.take(&ns("a"), Draw::Reply, 1).unwrap_err();
+        drop((held, reply));
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn one_namespace_cannot_take_all() {
+        let budget = Budget::new(100, 40);
+        let held = budget.take(&ns("a"), Draw::Door, 40).unwrap();
+        let full = budget.take(&ns("a"), Draw::Reply, 1).unwrap_err();
+        assert_eq!(full.setting, "limits.bytesInFlightPerNamespace");
+        assert_eq!(budget.used(), 40, "a refused take changes nothing");
+        budget.take(&ns("b"), Draw::Door, 35).unwrap();
+        drop(held);
+        budget.take(&ns("a"), Draw::Door, 40).unwrap();
+    }
+
+    #[test]
+    fn a_sum_that_overflows_is_refused() {
+        let budget = Budget::new(u64::MAX, u64::MAX);
+        let _held = budget.take(&ns("a"), Draw::Reply, 10).unwrap();
+        budget.take(&ns("a"), Draw::Reply, u64::MAX).unwrap_err();
+        assert_eq!(budget.used(), 10);
+    }
+
+    #[test]
+    fn idle_namespaces_are_forgotten() {
+        let budget = Budget::new(1 << 20, 1 << 20);
+        for i in 0..3000 {
+            drop(budget.take(&ns(&format!("ns-{i}")), Draw::Door, 1).unwrap());
+        }
+        assert!(budget.inner.namespaces.lock().unwrap().len() <= 1024);
+    }
+}

@@ -1,0 +1,88 @@
+//! The last step: references resolved, deliveries inherited, subscriptions in the order of their keys and indexed.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use towpath_event::{Filter, FilterIndex};
+
+use super::Channels;
+use super::delivery::{self, Checked};
+use super::plan::{Findings, Plan, PlannedChannel, To, Wanted, WantedKind};
+use super::resolve::Resolver;
+use crate::topology::{Channel, ChannelKey, Subscription, SubscriptionKey};
+
+/// Resolves and inherits: the channels with their subscriptions.
+pub(super) fn build(plan: &Plan<'_>, resolver: &Resolver<'_>, findings: &mut Findings) -> Channels {
+    let deliveries: HashMap<&ChannelKey, Checked> = plan
+        .channels
+        .iter()
+        .filter_map(|(key, channel)| {
+            let (spec, site) = channel.delivery.as_ref()?;
+            Some((key, delivery::check(spec, site, resolver, findings)))
+        })
+        .collect();
+    let mut by_channel: BTreeMap<&ChannelKey, Vec<Arc<Subscription>>> = BTreeMap::new();
+    for wanted in &plan.subscriptions {
+        let subscription =
+            subscription(wanted, deliveries.get(&wanted.channel), resolver, findings);
+        by_channel
+            .entry(&wanted.channel)
+            .or_default()
+            .push(Arc::new(subscription));
+    }
+    let build = |(key, channel): (&ChannelKey, &PlannedChannel<'_>)| {
+        let mut subscriptions = by_channel.remove(key).unwrap_or_default();
+        subscriptions.sort_by(|a, b| a.key.cmp(&b.key));
+        let filters = subscriptions
+            .iter()
+            .map(|subscription| &subscription.filter);
+        let channel = Channel {
+            key: key.clone(),
+            object_kind: channel.object_kind.as_str().into(),
+            url: resolver.url_of(key).into(),
+            backend: channel.backend.clone(),
+            index: FilterIndex::new(filters.enumerate()),
+            subscriptions,
+        };
+        (key.clone(), Arc::new(channel))
+    };
+    plan.channels.iter().map(build).collect()
+}
+
+fn subscription(
+    wanted: &Wanted<'_>,
+    channel: Option<&Checked>,
+    resolver: &Resolver<'_>,
+    findings: &mut Findings,
+) -> Subscription {
+    let own = wanted
+        .delivery
+        .as_ref()
+        .map(|(spec, site)| delivery::check(spec, site, resolver, findings));
+    let checked = match wanted.kind {
+        WantedKind::Subscription => Checked::inherit(own, channel),
+        WantedKind::Entry => own.unwrap_or_default(),
+        WantedKind::Trigger => Checked::inherit_whole(own, channel),
+    };
+    // C4.3: that of the channel, or of the Trigger.
+    let namespace = match wanted.kind {
+        WantedKind::Subscription | WantedKind::Entry => Arc::clone(&wanted.channel.namespace),
+        WantedKind::Trigger => wanted.site.namespace.into(),
+    };
+    let filter = match &wanted.filter {
+        Some((filter, _)) => filter.clone(),
+        None => Filter::everything(),
+    };
+    let mut resolve =
+        |to: &Option<To<'_>>| to.as_ref().and_then(|to| resolver.resolve(to, findings));
+    Subscription {
+        key: SubscriptionKey(wanted.key.as_str().into()),
+        namespace,
+        name: wanted.name.as_str().into(),
+        filter,
+        subscriber: resolve(&wanted.subscriber),
+        reply: resolve(&wanted.reply),
+        dead_letter: checked.dead_letter,
+        delivery: checked.delivery,
+    }
+}

@@ -1,0 +1,194 @@
+//! Rules of the settings, all of them in one place.
+
+use std::time::Duration;
+
+use super::{Delivery, Limits, Log, Memory, Metrics, Settings, Shutdown, Timeouts};
+use crate::names::is_subdomain;
+use crate::quantity::{KIB, MIB, show};
+
+/// A rule that is broken.
+pub(super) struct Broken {
+    pub(super) key: String,
+    pub(super) message: String,
+}
+
+/// Longest duration of any setting: clocks must be able to add it.
+const YEAR: Duration = Duration::from_hours(24 * 365);
+/// What CloudEvents obliges everyone to forward (F2.6).
+const MIN_EVENT: u64 = 64 * KIB;
+/// What an HTTP server needs to read at all, and what nobody needs more of.
+const HEADER_BYTES: std::ops::RangeInclusive<u64> = 8 * KIB..=MIB;
+
+/// Every rule that the settings break.
+pub(super) fn broken(settings: &Settings) -> Vec<Broken> {
+    // Taken apart by name, so that a new setting cannot be forgotten here.
+    let Settings {
+        listen,
+        admin,
+        node: _,
+        zone: _,
+        cluster_domain,
+        addresses,
+        limits,
+        memory,
+        timeouts,
+        delivery: Delivery {
+            backoff_max,
+            reply_on_202: _,
+        },
+        metrics: Metrics { event_types: _ },
+        shutdown: Shutdown { delay, grace },
+        log: Log { format: _, filter },
+    } = settings;
+    let Memory {
+        max_events,
+        backlog,
+        settle_timeout,
+    } = memory;
+    let Timeouts {
+        header_read,
+        body_idle,
+        connect,
+        attempt,
+        idle_connection,
+    } = timeouts;
+
+    let mut broken = Vec::new();
+    let mut rule = |key: &str, holds: bool, message: String| {
+        if !holds {
+            broken.push(Broken {
+                key: key.to_owned(),
+                message,
+            });
+        }
+    };
+    let same = listen == admin && listen.port() != 0;
+    rule(
+        "admin",
+        !same,
+        format!("{admin} is also `listen`; give one of them another port"),
+    );
+    rule(
+        "clusterDomain",
+        is_subdomain(cluster_domain),
+        format!("`{cluster_domain}` is not a DNS name, as `cluster.local`"),
+    );
+    rule(
+        "log.filter",
+        !filter.trim().is_empty(),
+        "is empty; write a level, as `info`".to_owned(),
+    );
+    for (key, value) in [
+        ("memory.maxEvents", max_events),
+        ("memory.backlog", backlog),
+    ] {
+        rule(
+            key,
+            *value > 0,
+            "0 would refuse every event; write at least 1".to_owned(),
+        );
+    }
+    let positive = [
+        ("memory.settleTimeout", settle_timeout),
+        ("timeouts.headerRead", header_read),
+        ("timeouts.bodyIdle", body_idle),
+        ("timeouts.connect", connect),
+        ("timeouts.attempt", attempt),
+        ("timeouts.idleConnection", idle_connection),
+        ("delivery.backoffMax", backoff_max),
+    ];
+    for (key, value) in positive {
+        rule(key, !value.is_zero(), "must be over 0s".to_owned());
+    }
+    let durations = positive
+        .into_iter()
+        .chain([("shutdown.delay", delay), ("shutdown.grace", grace)]);
+    for (key, value) in durations {
+        rule(
+            key,
+            *value <= YEAR,
+            "is over a year; write at most 8760h".to_owned(),
+        );
+    }
+    limits_rules(limits, &mut rule);
+    for (key, url) in addresses {
+        if let Some(message) = wrong_address(key, url) {
+            rule(&format!("addresses.{key}"), false, message);
+        }
+    }
+    broken
+}
+
+fn limits_rules(limits: &Limits, rule: &mut impl FnMut(&str, bool, String)) {
+    let Limits {
+        max_event_bytes,
+        max_header_bytes,
+        max_connections,
+        bytes_in_flight,
+        bytes_in_flight_per_namespace,
+        connections_per_replica,
+        hops,
+    } = limits;
+    rule(
+        "limits.maxEventBytes",
+        *max_event_bytes >= MIN_EVENT,
+        format!(
+            "{} is under 64Ki, which CloudEvents obliges everyone to forward (F2.6)",
+            show(*max_event_bytes)
+        ),
+    );
+    rule(
+        "limits.maxHeaderBytes",
+        HEADER_BYTES.contains(max_header_bytes),
+        format!("{} is not from 8Ki to 1Mi", show(*max_header_bytes)),
+    );
+    let positive = [
+        ("limits.maxConnections", *max_connections > 0),
+        ("limits.connectionsPerReplica", *connections_per_replica > 0),
+        ("limits.hops", *hops > 0),
+    ];
+    for (key, holds) in positive {
+        rule(
+            key,
+            holds,
+            "0 would refuse every event; write at least 1".to_owned(),
+        );
+    }
+    let budgets = [
+        ("limits.bytesInFlight", bytes_in_flight),
+        (
+            "limits.bytesInFlightPerNamespace",
+            bytes_in_flight_per_namespace,
+        ),
+    ];
+    for (key, budget) in budgets {
+        let Some(budget) = budget else { continue };
+        let message = format!(
+            "{} is under limits.maxEventBytes ({}), so the largest event could never be taken; raise this or lower that",
+            show(*budget),
+            show(*max_event_bytes)
+        );
+        rule(key, budget >= max_event_bytes, message);
+    }
+    if let (Some(all), Some(each)) = (bytes_in_flight, bytes_in_flight_per_namespace) {
+        let message = format!(
+            "{} is over limits.bytesInFlight ({}); lower it, or write `none`",
+            show(*each),
+            show(*all)
+        );
+        rule("limits.bytesInFlightPerNamespace", each <= all, message);
+    }
+}
+
+/// What is wrong with an entry of `addresses`.
+fn wrong_address(key: &str, url: &str) -> Option<String> {
+    let parts = key.split('/').count();
+    if !(parts == 1 || parts == 3) || key.split('/').any(str::is_empty) {
+        return Some("the key is neither `Kind/namespace/name` nor a host".to_owned());
+    }
+    let parsed = url::Url::parse(url).ok();
+    let is_http =
+        parsed.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some());
+    (!is_http)
+        .then(|| format!("`{url}` is not a URL to send to; write it as `http://127.0.0.1:8081`"))
+}

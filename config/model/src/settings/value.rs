@@ -1,0 +1,186 @@
+//! Values of settings as text: how they are read and shown.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::LogFormat;
+use crate::{period, quantity};
+
+/// A type that a setting can have.
+pub(super) trait Value: Sized {
+    /// Reads it; the error says what is expected.
+    fn read(text: &str) -> Result<Self, String>;
+    /// The text that reads as the same value.
+    fn show(&self) -> String;
+}
+
+/// A size in bytes.
+impl Value for u64 {
+    fn read(text: &str) -> Result<Self, String> {
+        quantity::parse(text).map_err(|error| error.to_string())
+    }
+
+    fn show(&self) -> String {
+        quantity::show(*self)
+    }
+}
+
+/// A count.
+impl Value for usize {
+    fn read(text: &str) -> Result<Self, String> {
+        text.parse()
+            .map_err(|_| format!("`{text}` is not a count; write a whole number of at least 0"))
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+/// A small count.
+impl Value for u8 {
+    fn read(text: &str) -> Result<Self, String> {
+        text.parse()
+            .map_err(|_| format!("`{text}` is not a whole number from 0 to {}", Self::MAX))
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for bool {
+    fn read(text: &str) -> Result<Self, String> {
+        text.parse()
+            .map_err(|_| format!("`{text}` is not one of: true, false"))
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for String {
+    fn read(text: &str) -> Result<Self, String> {
+        Ok(text.to_owned())
+    }
+
+    fn show(&self) -> String {
+        self.clone()
+    }
+}
+
+impl Value for SocketAddr {
+    fn read(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| {
+            format!(
+                "`{text}` is not an address; write IP and port, as `127.0.0.1:8080` or `[::1]:8080`"
+            )
+        })
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for LogFormat {
+    fn read(text: &str) -> Result<Self, String> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err(format!("`{text}` is not one of: text, json")),
+        }
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Self::Text => "text".to_owned(),
+            Self::Json => "json".to_owned(),
+        }
+    }
+}
+
+impl Value for Duration {
+    fn read(text: &str) -> Result<Self, String> {
+        if text.starts_with('P') {
+            return period::parse(text).map_err(|error| error.to_string());
+        }
+        if text == "0" {
+            return Ok(Self::ZERO);
+        }
+        let wrong = || {
+            format!("`{text}` is not a duration; write it as `30s`, `1m30s`, `250ms` or `PT30S`")
+        };
+        let duration = jiff::fmt::friendly::SpanParser::new()
+            .parse_duration(text)
+            .map_err(|_| wrong())?;
+        Self::try_from(duration)
+            .map_err(|_| format!("`{text}` is negative; a duration is at least 0s"))
+    }
+
+    fn show(&self) -> String {
+        let (mut rest, mut shown) = (self.as_nanos(), String::new());
+        let units = [
+            ("h", 3_600_000_000_000),
+            ("m", 60_000_000_000),
+            ("s", 1_000_000_000),
+            ("ms", 1_000_000),
+            ("us", 1_000),
+            ("ns", 1),
+        ];
+        for (unit, nanos) in units {
+            if rest >= nanos {
+                shown.push_str(&format!("{}{unit}", rest / nanos));
+                rest %= nanos;
+            }
+        }
+        if shown.is_empty() {
+            "0s".to_owned()
+        } else {
+            shown
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn durations() {
+        let cases = [
+            ("30s", Duration::from_secs(30)),
+            ("1m30s", Duration::from_secs(90)),
+            ("1m 30s", Duration::from_secs(90)),
+            ("250ms", Duration::from_millis(250)),
+            ("1.5s", Duration::from_millis(1500)),
+            ("2h", Duration::from_secs(7200)),
+            ("PT30S", Duration::from_secs(30)),
+            ("P1D", Duration::from_secs(86_400)),
+            ("0s", Duration::ZERO),
+            ("0", Duration::ZERO),
+        ];
+        for (text, duration) in cases {
+            assert_eq!(Duration::read(text), Ok(duration), "{text}");
+        }
+        for text in ["", "30", "s", "-1s", "1 fortnight", "30 s ago", "pt1s"] {
+            assert!(Duration::read(text).is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn shown_durations_are_read_back(seconds in 0_u64..1_000_000_000, nanos in 0_u32..1_000_000_000) {
+            let duration = Duration::new(seconds, nanos);
+            prop_assert_eq!(Duration::read(&duration.show()), Ok(duration), "{}", duration.show());
+        }
+
+        #[test]
+        fn no_text_panics(text in "\\PC*") {
+            let _ = (Duration::read(&text), u64::read(&text), SocketAddr::read(&text));
+        }
+    }
+}

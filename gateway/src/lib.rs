@@ -1,0 +1,23 @@
+//! The data plane: takes events, delivers them to every subscription, takes the replies.
+#![doc = include_str!("../README.md")]
+
+mod accept;
+mod admin;
+mod broker;
+mod client;
+mod delivery;
+mod explain;
+mod gateway;
+mod ingress;
+mod memory_limit;
+mod routing;
+mod send;
+mod state;
+mod telemetry;
+mod topology_source;
+mod workers;
+
+pub use client::{Answer, Client, Mode, NoAnswer};
+pub use explain::{Explained, ExplainedSubscription, NoSuchAddress, explain};
+pub use gateway::{Gateway, Source, StartError, Unfinished};
+pub use topology_source::{FolderError, read_folder};

@@ -1,0 +1,219 @@
+//! One HTTP attempt: a request out, an answer back.
+
+mod body;
+mod pool;
+mod tls;
+mod wire;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use towpath_config::topology::Destination;
+use towpath_event::Payload;
+
+use body::PayloadBody;
+use pool::{Lent, Sender};
+pub(crate) use pool::{Limits, Pool};
+
+/// Where an attempt connects to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Endpoint {
+    pub(crate) peer: Peer,
+    pub(crate) tls: Option<Tls>,
+    /// HTTP/2 with prior knowledge.
+    pub(crate) h2c: bool,
+}
+
+/// The address of a replica, or a name for DNS.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Peer {
+    Address(SocketAddr),
+    Name(Authority),
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Name(authority) => f.write_str(authority.as_str()),
+        }
+    }
+}
+
+/// How the peer is checked.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Tls {
+    pub(crate) server: Authority,
+    pub(crate) ca_certs: Option<Arc<str>>,
+}
+
+/// Why no whole answer came. None of these has a status; all may be tried again (CONTRACT C8.2).
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SendError {
+    #[error("no replica is ready")]
+    NoReplica,
+    #[error("cannot connect: {0}")]
+    Connect(#[source] io::Error),
+    #[error("no connection within {0:?} (setting timeouts.connect)")]
+    ConnectTimeout(Duration),
+    #[error("TLS: {0}")]
+    Tls(#[source] io::Error),
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+    #[error("the connection broke: {0}")]
+    Broken(#[source] hyper::Error),
+    #[error("the gateway is ending")]
+    Closed,
+}
+
+impl Endpoint {
+    /// The endpoint of `destination` at `peer`.
+    pub(crate) fn of(
+        destination: &Destination,
+        authority: &Authority,
+        replica: Option<SocketAddr>,
+        h2c: bool,
+    ) -> Self {
+        let https = destination.uri.scheme() == Some(&Scheme::HTTPS);
+        let tls = https.then(|| Tls {
+            server: authority.clone(),
+            ca_certs: destination.ca_certs.clone(),
+        });
+        let peer = replica.map_or_else(|| Peer::Name(authority.clone()), Peer::Address);
+        Self {
+            peer,
+            tls,
+            h2c: h2c && !https,
+        }
+    }
+}
+
+/// An answer whose body is still to be read. Dropping it early closes the connection.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    body: Incoming,
+    connection: Lent,
+}
+
+impl Answer {
+    /// The next piece of the body; `None` at its end.
+    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, SendError> {
+        loop {
+            match self.body.frame().await {
+                None => return Ok(None),
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Ok(Some(data));
+                    }
+                }
+                Some(Err(error)) => return Err(SendError::Broken(error)),
+            }
+        }
+    }
+
+    /// Body length that the peer announced, in bytes.
+    pub(crate) fn announced_len(&self) -> Option<u64> {
+        http_body::Body::size_hint(&self.body).exact()
+    }
+
+    /// The body was read to its end: keeps the connection for the next attempt.
+    pub(crate) fn finish(self) {
+        self.connection.give_back();
+    }
+}
+
+/// POSTs `payload` to `destination` at `endpoint` and waits for the head of the answer.
+///
+/// A reset of a reused connection before any byte of the answer is sent again, once, on a fresh one: the peer
+/// had closed it before it saw the request (DESIGN section 12).
+pub(crate) async fn post(
+    pool: &Pool,
+    endpoint: &Endpoint,
+    destination: &Destination,
+    headers: impl Fn() -> HeaderMap,
+    payload: &Payload,
+) -> Result<Answer, SendError> {
+    let mut fresh = false;
+    loop {
+        let mut connection = pool.lend(endpoint, fresh).await?;
+        let result = match &mut connection.sender {
+            Sender::Http1(sender) => {
+                sender
+                    .send_request(http1_request(destination, headers(), payload))
+                    .await
+            }
+            Sender::Http2(sender) => {
+                sender
+                    .send_request(http2_request(destination, headers(), payload))
+                    .await
+            }
+        };
+        match result {
+            Ok(response) => {
+                let (head, body) = response.into_parts();
+                return Ok(Answer {
+                    status: head.status,
+                    headers: head.headers,
+                    body,
+                    connection,
+                });
+            }
+            Err(error) if !fresh && connection.may_resend(&error) => {
+                tracing::debug!(%error, "a kept connection was closed by its peer; sending again on a fresh one");
+                fresh = true;
+            }
+            Err(error) => return Err(SendError::Broken(error)),
+        }
+    }
+}
+
+fn http1_request(
+    destination: &Destination,
+    headers: HeaderMap,
+    payload: &Payload,
+) -> Request<PayloadBody> {
+    let root = || PathAndQuery::from_static("/");
+    let mut request = request(headers, payload);
+    *request.uri_mut() = Uri::from(
+        destination
+            .uri
+            .path_and_query()
+            .cloned()
+            .unwrap_or_else(root),
+    );
+    // Without user and password, if the URL has any.
+    let host = destination
+        .uri
+        .authority()
+        .and_then(|authority| authority.as_str().rsplit('@').next());
+    if let Some(host) = host.and_then(|host| HeaderValue::from_str(host).ok()) {
+        request.headers_mut().insert(header::HOST, host);
+    }
+    request
+}
+
+fn http2_request(
+    destination: &Destination,
+    headers: HeaderMap,
+    payload: &Payload,
+) -> Request<PayloadBody> {
+    let mut request = request(headers, payload);
+    *request.uri_mut() = destination.uri.clone();
+    request
+}
+
+fn request(headers: HeaderMap, payload: &Payload) -> Request<PayloadBody> {
+    let mut request = Request::new(PayloadBody::new(payload.clone()));
+    *request.method_mut() = Method::POST;
+    *request.headers_mut() = headers;
+    request
+}

@@ -1,0 +1,248 @@
+//! What a running gateway holds: the live topology with its channels, replicas, connections, budget.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use tokio_util::task::TaskTracker;
+use towpath_channels::{Channel, Memory};
+use towpath_config::settings::Settings;
+use towpath_config::topology::{
+    self, Backend, ChannelKey, Replicas, Subscription, SubscriptionKey, Topology,
+};
+use towpath_event::cesql::Environment;
+use towpath_payloads::Budget;
+
+use crate::routing::ReplicaTable;
+use crate::send::{Limits, Pool};
+use crate::telemetry::{Metrics, Series, destination};
+use crate::workers;
+
+/// Shared by every task of one gateway.
+pub(crate) struct State {
+    pub(crate) settings: Settings,
+    /// Swapped whole; a task works with the one that it loaded to its end.
+    pub(crate) live: ArcSwap<Live>,
+    pub(crate) replicas: ArcSwap<ReplicaTable>,
+    pub(crate) pool: Pool,
+    pub(crate) budget: Budget,
+    pub(crate) metrics: Metrics,
+    /// Deliveries, and events that were acknowledged before they are settled: what must end before the process may.
+    pub(crate) unsettled: TaskTracker,
+    /// Why the last change of the configuration was refused, for people; empty when it was taken.
+    pub(crate) refused: ArcSwap<Vec<String>>,
+    draining: AtomicBool,
+}
+
+/// One complete topology with the running channels that serve it.
+#[derive(Debug, Default)]
+pub(crate) struct Live {
+    pub(crate) topology: Arc<Topology>,
+    /// What filters may look up beside the event.
+    pub(crate) environment: Environment,
+    channels: HashMap<ChannelKey, Arc<Hosted>>,
+}
+
+/// A channel that is served here.
+#[derive(Debug)]
+pub(crate) struct Hosted {
+    pub(crate) served: Arc<Served>,
+    pub(crate) running: Arc<Running>,
+}
+
+/// What a channel's reader works from.
+#[derive(Debug)]
+pub(crate) struct Served {
+    pub(crate) spec: Arc<topology::Channel>,
+    pub(crate) lanes: Vec<Arc<Lane>>,
+}
+
+/// A channel that was not there before.
+pub(crate) struct Opened {
+    pub(crate) key: ChannelKey,
+    pub(crate) channel: Arc<dyn Channel>,
+    pub(crate) served: Arc<Served>,
+}
+
+/// A subscription with what outlives its edits.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    pub(crate) spec: Arc<Subscription>,
+    /// How metrics name it.
+    pub(crate) destination: Arc<str>,
+    /// The first sequence number of the channel that belongs to it.
+    pub(crate) start: u64,
+    backlog: Arc<AtomicUsize>,
+    pub(crate) series: Series,
+}
+
+/// One unsettled event of a subscription, counted while this lives.
+#[derive(Debug)]
+pub(crate) struct Counted(Arc<AtomicUsize>);
+
+/// A channel's backend. When the last topology that hosts it is gone, so is the last event in flight that could
+/// still publish to it: then it closes.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) channel: Arc<dyn Channel>,
+    backlogs: Mutex<HashMap<SubscriptionKey, Arc<AtomicUsize>>>,
+}
+
+impl State {
+    pub(crate) fn new(settings: Settings, budget: Budget) -> Arc<Self> {
+        let pool = Pool::new(Limits {
+            connections_per_replica: settings.limits.connections_per_replica,
+            workers: workers::count(),
+            connect_timeout: settings.timeouts.connect,
+            idle_timeout: settings.timeouts.idle_connection,
+        });
+        let metrics = Metrics::new(settings.metrics.event_types, budget.clone());
+        Arc::new(Self {
+            settings,
+            live: ArcSwap::default(),
+            replicas: ArcSwap::default(),
+            pool,
+            budget,
+            metrics,
+            unsettled: TaskTracker::new(),
+            refused: ArcSwap::default(),
+            draining: AtomicBool::new(false),
+        })
+    }
+
+    /// Not ready any more: the process is going to end.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Puts a new topology in force, whole. Channels that stay keep their messages, subscriptions that stay keep
+    /// their position and backlog. Returns the channels that are new and need a reader. Must not run twice at once.
+    pub(crate) async fn apply(&self, topology: Arc<Topology>, replicas: &Replicas) -> Vec<Opened> {
+        self.replicas
+            .rcu(|before| ReplicaTable::following(before, replicas));
+        let before = self.live.load_full();
+        let mut channels = HashMap::with_capacity(topology.channels.len());
+        let mut opened = Vec::new();
+        for (key, spec) in &topology.channels {
+            let running = before
+                .channels
+                .get(key)
+                .map(|hosted| Arc::clone(&hosted.running));
+            let is_new = running.is_none();
+            let running =
+                running.unwrap_or_else(|| Arc::new(Running::open(&spec.backend, &self.settings)));
+            let served = Arc::new(Served {
+                spec: Arc::clone(spec),
+                lanes: running.lanes(spec).await,
+            });
+            if is_new {
+                opened.push(Opened {
+                    key: key.clone(),
+                    channel: Arc::clone(&running.channel),
+                    served: Arc::clone(&served),
+                });
+            }
+            channels.insert(key.clone(), Arc::new(Hosted { served, running }));
+        }
+        let environment = topology.environment();
+        let live = Live {
+            topology,
+            environment,
+            channels,
+        };
+        let gone = &before.destinations() - &live.destinations();
+        self.live.store(Arc::new(live));
+        self.metrics.forget(&gone);
+        opened
+    }
+}
+
+impl Live {
+    pub(crate) fn hosted(&self, key: &ChannelKey) -> Option<&Arc<Hosted>> {
+        self.channels.get(key)
+    }
+
+    /// How metrics name each subscription.
+    fn destinations(&self) -> HashSet<Arc<str>> {
+        let lanes = self
+            .channels
+            .values()
+            .flat_map(|hosted| &hosted.served.lanes);
+        lanes.map(|lane| Arc::clone(&lane.destination)).collect()
+    }
+}
+
+impl Lane {
+    /// Unsettled events of this subscription.
+    pub(crate) fn backlog(&self) -> usize {
+        self.backlog.load(Ordering::Relaxed)
+    }
+
+    /// Counts one more until what is returned is dropped.
+    pub(crate) fn count(&self) -> Counted {
+        self.backlog.fetch_add(1, Ordering::Relaxed);
+        Counted(Arc::clone(&self.backlog))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Running {
+    /// The one place where a backend is opened.
+    fn open(backend: &Backend, settings: &Settings) -> Self {
+        let channel: Arc<dyn Channel> = match backend {
+            Backend::Memory(_) => Arc::new(Memory::new(settings.memory.max_events)),
+        };
+        Self {
+            channel,
+            backlogs: Mutex::default(),
+        }
+    }
+
+    async fn lanes(&self, spec: &topology::Channel) -> Vec<Arc<Lane>> {
+        let keys: Vec<_> = spec
+            .subscriptions
+            .iter()
+            .map(|subscription| subscription.key.clone())
+            .collect();
+        if let Err(error) = self.channel.subscribe(&keys).await {
+            tracing::error!(channel = %spec.key, %error, "the channel did not take its subscriptions");
+        }
+        let starts: HashMap<_, _> = self
+            .channel
+            .positions()
+            .await
+            .into_iter()
+            .map(|p| (p.subscription, p.start))
+            .collect();
+        let mut backlogs = self.backlogs.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept: HashSet<_> = keys.iter().collect();
+        backlogs.retain(|key, _| kept.contains(key));
+        let lane = |subscription: &Arc<Subscription>| {
+            Arc::new(Lane {
+                spec: Arc::clone(subscription),
+                destination: destination(spec.key.kind, subscription),
+                start: starts.get(&subscription.key).copied().unwrap_or_default(),
+                backlog: Arc::clone(backlogs.entry(subscription.key.clone()).or_default()),
+                series: Series::default(),
+            })
+        };
+        spec.subscriptions.iter().map(lane).collect()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Marks it closed; its reader goes on until it is empty, so nothing has to wait here.
+        drop(self.channel.close());
+    }
+}

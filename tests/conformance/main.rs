@@ -1,0 +1,31 @@
+//! The contract of channels and brokers, clause by clause, against the real binary. A test's name begins with its clause;
+//! what a test asserts right after a POST is final, since a memory channel answers when the event has settled everywhere.
+
+mod b4_triggers;
+mod b5_dialects;
+mod b5_filters;
+mod b5_verify;
+mod b6_routing;
+mod c1_address;
+mod c2_broker;
+mod c2_http;
+mod c2_operation;
+mod c3_attributes;
+mod c3_data;
+mod c3_modes;
+mod c4_headers;
+mod c5_broker;
+mod c5_responses;
+mod c6_dead_letter;
+mod c6_sinks;
+mod c7_loops;
+mod c8_delivery;
+mod c8_precedence;
+mod c8_settling;
+mod e2_channel;
+mod e3_broker;
+mod e3_flows;
+mod e4_parallel;
+mod e4_sequence;
+mod g_observability;
+mod selection;

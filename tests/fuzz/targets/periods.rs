@@ -1,0 +1,4 @@
+//! Fuzzes periods and sizes.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| towpath_fuzz::periods(input));

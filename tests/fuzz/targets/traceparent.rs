@@ -1,0 +1,4 @@
+//! Fuzzes trace context.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| towpath_fuzz::traceparent(input));

@@ -1,0 +1,24 @@
+//! What black-box tests use: a sender, programmable subscribers, and the real binary as a child process.
+
+pub mod answer;
+pub mod bed;
+pub mod command;
+pub mod event;
+pub mod gateway;
+pub mod manifest;
+pub mod metrics;
+pub mod poll;
+pub mod raw;
+pub mod sender;
+pub mod subscriber;
+pub mod tls;
+
+pub use answer::{Answer, Gate};
+pub use bed::Bed;
+pub use event::{Event, Message, Spec};
+pub use gateway::Gateway;
+pub use sender::{Response, Sender};
+pub use subscriber::{Recorded, Subscriber};
+
+/// What a test function returns; an error fails the test with its chain of causes.
+pub type TestResult = anyhow::Result<()>;

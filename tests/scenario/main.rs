@@ -1,0 +1,18 @@
+//! Whole uses of the product: flows, edits, load, shutdown, TLS, and the commands of the binary.
+
+mod async_handler;
+mod bulky;
+mod chains;
+mod check;
+mod commands;
+mod default_kind;
+mod drain;
+mod edits;
+mod explain;
+mod filter_edits;
+mod load;
+mod many_triggers;
+mod samples;
+mod settings;
+mod soak;
+mod targets;
