@@ -6,6 +6,7 @@
 mod attributes;
 pub mod cesql;
 mod check;
+mod claim;
 pub mod control_message;
 mod event;
 pub mod filter;
@@ -17,15 +18,18 @@ mod name;
 pub mod passthrough;
 mod payload;
 pub mod sdk;
+mod set_aside;
 pub mod trace;
 mod value;
 
 pub use attributes::{Attributes, SpecVersion};
+pub use claim::{ClaimCheck, Digest, InvalidClaim, PayloadId, Place, is_store_name};
 pub use event::Event;
 pub use filter::{Filter, FilterIndex};
 pub use invalid::Invalid;
 pub use message::{Message, Origin};
 pub use passthrough::PassThrough;
-pub use payload::Payload;
+pub use payload::{Payload, Reader};
+pub use set_aside::{Progress, Read, ReadError, SetAside};
 pub use trace::TraceContext;
 pub use value::Value;

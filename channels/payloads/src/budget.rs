@@ -14,8 +14,18 @@ pub struct Budget {
 struct Inner {
     total: u64,
     per_namespace: u64,
+    settings: Settings,
     used: AtomicU64,
     namespaces: Mutex<HashMap<Arc<str>, Arc<AtomicU64>>>,
+}
+
+/// The settings that hold the bounds, for messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// The bound of the process.
+    pub total: &'static str,
+    /// The bound of one namespace.
+    pub per_namespace: &'static str,
 }
 
 /// On whose behalf bytes are taken.
@@ -30,9 +40,7 @@ pub enum Draw {
 /// The budget has no room for what was asked. Nothing was taken; trying again later can succeed unless
 /// `asked` is over `limit`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{asked} bytes do not fit: {used} of {limit} bytes in flight are in use (setting {setting})"
-)]
+#[error("{asked} bytes do not fit: {used} of {limit} bytes are in use (setting {setting})")]
 pub struct Full {
     /// Bytes asked for.
     pub asked: u64,
@@ -54,13 +62,15 @@ pub struct Lease {
 }
 
 impl Budget {
-    /// A budget of `total` bytes for the process, of which one namespace may hold `per_namespace`.
+    /// A budget of `total` bytes for the process, of which one namespace may hold `per_namespace`; `settings` are
+    /// where these come from.
     #[must_use]
-    pub fn new(total: u64, per_namespace: u64) -> Self {
+    pub fn new(total: u64, per_namespace: u64, settings: Settings) -> Self {
         Self {
             inner: Arc::new(Inner {
                 total,
                 per_namespace: per_namespace.min(total),
+                settings,
                 used: AtomicU64::new(0),
                 namespaces: Mutex::default(),
             }),
@@ -122,20 +132,34 @@ impl Lease {
             asked: more,
             used,
             limit,
-            setting: "limits.bytesInFlight",
+            setting: budget.settings.total,
         })?;
         if let Err(used) = add_within(&self.namespace, more, budget.per_namespace) {
             budget.used.fetch_sub(more, Ordering::Relaxed);
-            let setting = "limits.bytesInFlightPerNamespace";
             return Err(Full {
                 asked: more,
                 used,
                 limit: budget.per_namespace,
-                setting,
+                setting: budget.settings.per_namespace,
             });
         }
         self.bytes += more;
         Ok(())
+    }
+
+    /// As much again, for the same namespace and on the same behalf.
+    ///
+    /// # Errors
+    /// [`Full`].
+    pub fn again(&self) -> Result<Self, Full> {
+        let mut again = Self {
+            budget: Arc::clone(&self.budget),
+            namespace: Arc::clone(&self.namespace),
+            draw: self.draw,
+            bytes: 0,
+        };
+        again.grow(self.bytes)?;
+        Ok(again)
     }
 }
 
@@ -157,13 +181,22 @@ fn add_within(used: &AtomicU64, more: u64, limit: u64) -> Result<(), u64> {
 mod tests {
     use super::*;
 
+    const SETTINGS: Settings = Settings {
+        total: "limits.bytesInFlight",
+        per_namespace: "limits.bytesInFlightPerNamespace",
+    };
+
+    fn budget(total: u64, per_namespace: u64) -> Budget {
+        Budget::new(total, per_namespace, SETTINGS)
+    }
+
     fn ns(name: &str) -> Arc<str> {
         Arc::from(name)
     }
 
     #[test]
     fn a_lease_gives_back_what_it_holds() {
-        let budget = Budget::new(100, 100);
+        let budget = budget(100, 100);
         let mut lease = budget.take(&ns("a"), Draw::Door, 10).unwrap();
         lease.grow(20).unwrap();
         assert_eq!(budget.used(), 30);
@@ -173,7 +206,7 @@ mod tests {
 
     #[test]
     fn the_last_quarter_is_for_replies() {
-        let budget = Budget::new(100, 100);
+        let budget = budget(100, 100);
         let held = budget.take(&ns("a"), Draw::Door, 75).unwrap();
         let full = budget.take(&ns("a"), Draw::Door, 1).unwrap_err();
         assert_eq!(
@@ -188,7 +221,7 @@ mod tests {
 
     #[test]
     fn one_namespace_cannot_take_all() {
-        let budget = Budget::new(100, 40);
+        let budget = budget(100, 40);
         let held = budget.take(&ns("a"), Draw::Door, 40).unwrap();
         let full = budget.take(&ns("a"), Draw::Reply, 1).unwrap_err();
         assert_eq!(full.setting, "limits.bytesInFlightPerNamespace");
@@ -200,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_sum_that_overflows_is_refused() {
-        let budget = Budget::new(u64::MAX, u64::MAX);
+        let budget = budget(u64::MAX, u64::MAX);
         let _held = budget.take(&ns("a"), Draw::Reply, 10).unwrap();
         budget.take(&ns("a"), Draw::Reply, u64::MAX).unwrap_err();
         assert_eq!(budget.used(), 10);
@@ -208,7 +241,7 @@ mod tests {
 
     #[test]
     fn idle_namespaces_are_forgotten() {
-        let budget = Budget::new(1 << 20, 1 << 20);
+        let budget = budget(1 << 20, 1 << 20);
         for i in 0..3000 {
             drop(budget.take(&ns(&format!("ns-{i}")), Draw::Door, 1).unwrap());
         }

@@ -4,6 +4,8 @@
 pub(crate) const KIB: u64 = 1 << 10;
 /// Bytes of a `Mi`.
 pub(crate) const MIB: u64 = 1 << 20;
+/// Bytes of a `Gi`.
+pub(crate) const GIB: u64 = 1 << 30;
 
 /// Why a text is not a size.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

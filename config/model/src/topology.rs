@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::SocketAddr;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -129,6 +130,9 @@ pub struct Memory {
     /// What an async channel does when the backlog of one subscription is full
     /// (annotation `towpath.dev/on-full`).
     pub on_full: OnFull,
+    /// Whether a payload that was set aside may be delivered while it is still being written; true unless
+    /// annotation `towpath.dev/cut-through: "false"` of the channel or broker says otherwise.
+    pub cut_through: bool,
 }
 
 /// What happens to an event when the backlog of a subscription is full.
@@ -170,6 +174,62 @@ pub struct Subscription {
     pub dead_letter: Option<Destination>,
     /// Retries, back-off, time-out; inheritance is already applied (CONTRACT A7.6).
     pub delivery: Delivery,
+    /// How the subscriber gets a payload that was set aside: what annotation `towpath.dev/payload` says on the
+    /// Subscription or Trigger, else on the Sequence or Parallel, else on the subscriber's Service. `None` if none
+    /// of them says it: then `payloads.present` of the settings decides.
+    pub presentation: Option<Presentation>,
+}
+
+/// How a subscriber gets a payload that was set aside; one of at most `limits.inlineMax` always comes as the body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Presentation {
+    /// The event whole, byte for byte, with its exact length: subscribers need to know nothing.
+    #[default]
+    Inline,
+    /// No body; the attribute `dataref` holds a signed `http` URL of a gateway, which expires and reads in ranges.
+    Reference,
+    /// No body; the attribute `dataref` holds a `file:` URL in a directory shared with the subscriber.
+    File,
+}
+
+impl Presentation {
+    /// All of them, as an error names them.
+    const ALL: [Self; 3] = [Self::Inline, Self::Reference, Self::File];
+
+    /// Its word in annotations and settings.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Inline => "Inline",
+            Self::Reference => "Reference",
+            Self::File => "File",
+        }
+    }
+}
+
+impl fmt::Display for Presentation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// A word that is no [`Presentation`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not one of: Inline, Reference, File")]
+pub struct UnknownPresentation(Box<str>);
+
+impl FromStr for Presentation {
+    type Err = UnknownPresentation;
+
+    /// Reads its word; the spelling is exact.
+    ///
+    /// # Errors
+    /// [`UnknownPresentation`] for any other text.
+    fn from_str(text: &str) -> Result<Self, UnknownPresentation> {
+        let is_it = |presentation: &Self| presentation.word() == text;
+        let unknown = || UnknownPresentation(text.into());
+        Self::ALL.into_iter().find(is_it).ok_or_else(unknown)
+    }
 }
 
 /// How an event is delivered (CONTRACT C8). Validated and inherited.

@@ -112,7 +112,7 @@ mod tests {
             letter.attributes.get("knativeerrordata"),
             Some("PGh0bWw+bm88L2h0bWw+")
         );
-        assert_eq!(letter.payload.to_bytes(), "data");
+        assert_eq!(letter.payload.to_bytes().unwrap(), "data");
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub fn structured(input: &[u8]) {
         Ok(event) => event,
         Err(invalid) => return drop(invalid.to_string()),
     };
-    let written = write_structured(&event).to_bytes();
+    let written = write_structured(&event).unwrap().to_bytes().unwrap();
     assert_eq!(read_structured(&written).as_ref(), Ok(&event));
     let mut binary = HeaderMap::new();
     write_binary(&event.attributes, !event.payload.is_empty(), &mut binary);

@@ -6,13 +6,13 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 
 use super::forms::{self, Form};
-use super::{ACCEPTED, Binding, Encoded, FORMS, HOPS, ORIGIN, PASS_THROUGH, TRACE, percent};
+use super::{ACCEPTED, Binding, CLAIM, Encoded, FORMS, HOPS, ORIGIN, PASS_THROUGH, TRACE, percent};
 use crate::{Attributes, Message, Origin};
 
 /// The record that carries `message`: a CloudEvent in the binary mode of `binding` (F2.9), which any reader of that
 /// broker takes for an ordinary event, and our own in headers beside it. [`from_headers`](super::from_headers) gives
 /// the same message again, with the time of acceptance to the millisecond. The data of the event is copied only if
-/// it is in several pieces. On NATS, values of `tracestate` and `baggage` that are not printable ASCII, which W3C does
+/// it is in several pieces; data that is set aside stays where it is, and the header `towpath-claim` says where. On NATS, values of `tracestate` and `baggage` that are not printable ASCII, which W3C does
 /// not allow, are left out.
 pub fn to_headers(message: &Message, binding: Binding) -> Encoded {
     let mut headers = Headers {
@@ -43,7 +43,13 @@ pub fn to_headers(message: &Message, binding: Binding) -> Encoded {
             headers.ours(name.as_str(), Bytes::copy_from_slice(value.as_bytes()));
         }
     }
-    let value = event.payload.to_bytes();
+    let value = match event.payload.stored() {
+        None => event.payload.to_bytes().unwrap_or_default(),
+        Some(stored) => {
+            headers.ours(CLAIM, stored.claim().to_string());
+            Bytes::new()
+        }
+    };
     Encoded {
         headers: headers.list,
         value: (binding == Binding::Nats || !value.is_empty()).then_some(value),

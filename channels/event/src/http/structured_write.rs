@@ -15,7 +15,9 @@ use crate::{Attributes, Event, Payload, SpecVersion, media};
 /// - Data of another content type goes in as a string if it is UTF-8 text, as Knative's own channels send it.
 /// - Everything else goes as base64: member `data_base64`, or in 0.3 `data` with `datacontentencoding`.
 /// - Attribute values are written as they are, also where a producer percent-encoded them for a header (C3.10).
-pub fn write_structured(event: &Event) -> Payload {
+///
+/// `None` if the data is set aside: it must be in memory for this.
+pub fn write_structured(event: &Event) -> Option<Payload> {
     let Event {
         attributes,
         payload,
@@ -35,17 +37,17 @@ pub fn write_structured(event: &Event) -> Payload {
     }
     if payload.is_empty() {
         head.push(b'}');
-        return head.into();
+        return Some(head.into());
     }
-    let bytes = payload.to_bytes();
+    let (pieces, bytes) = (payload.chunks()?, payload.to_bytes()?);
     match form(attributes, &bytes) {
         Form::Json => {
             member(&mut head, "data");
-            let mut chunks = Vec::with_capacity(payload.chunks().len() + 2);
+            let mut chunks = Vec::with_capacity(pieces.len() + 2);
             chunks.push(Bytes::from(head));
-            chunks.extend_from_slice(payload.chunks());
+            chunks.extend_from_slice(pieces);
             chunks.push(Bytes::from_static(b"}"));
-            return Payload::from_chunks(chunks).with_lease_of(payload);
+            return Some(Payload::from_chunks(chunks).with_lease_of(payload));
         }
         Form::Text(text) => {
             member(&mut head, "data");
@@ -65,7 +67,7 @@ pub fn write_structured(event: &Event) -> Payload {
         }
     }
     head.push(b'}');
-    Payload::from(head).with_lease_of(payload)
+    Some(Payload::from(head).with_lease_of(payload))
 }
 
 const ENCODING: &str = "datacontentencoding";
@@ -123,7 +125,7 @@ mod tests {
                 .unwrap();
         }
         let event = Event::new(attributes, Payload::from(data));
-        let body = write_structured(&event).to_bytes();
+        let body = write_structured(&event).unwrap().to_bytes().unwrap();
         let again = read_structured(&body).unwrap();
         assert_eq!(again.attributes.content_type(), content_type);
         if version == SpecVersion::V10 {
@@ -176,7 +178,10 @@ mod tests {
         let attributes = Attributes::new(SpecVersion::V03, "1", "/s", "t")
             .and_then(|a| a.with("datacontentencoding", "base64"))
             .unwrap();
-        let body = write_structured(&Event::new(attributes, Payload::from("aGk="))).to_bytes();
+        let body = write_structured(&Event::new(attributes, Payload::from("aGk=")))
+            .unwrap()
+            .to_bytes()
+            .unwrap();
         assert_eq!(read_structured(&body).unwrap().payload, Payload::from("hi"));
     }
 
@@ -187,7 +192,10 @@ mod tests {
             .and_then(|a| a.with("b", false))
             .and_then(|a| a.with("s", "-7"))
             .unwrap();
-        let body = write_structured(&Event::new(attributes, Payload::empty())).to_bytes();
+        let body = write_structured(&Event::new(attributes, Payload::empty()))
+            .unwrap()
+            .to_bytes()
+            .unwrap();
         let expected = "{\"specversion\":\"1.0\",\"id\":\"1\\\"\\n\",\"source\":\"/s\",\"type\":\"t\u{e9}\",\"n\":-7,\"b\":false,\"s\":\"-7\"}";
         assert_eq!(body, expected);
     }
@@ -201,9 +209,10 @@ mod tests {
             Attributes::new(SpecVersion::V10, "1", "/s", "t").unwrap(),
             payload,
         );
-        let body = write_structured(&event);
+        let body = write_structured(&event).unwrap();
         assert!(
             body.chunks()
+                .unwrap()
                 .iter()
                 .any(|chunk| chunk.as_ptr() == data.as_ptr())
         );
@@ -217,7 +226,7 @@ mod tests {
     fn nesting_costs_no_stack() {
         let data = "[".repeat(1_000_000) + &"]".repeat(1_000_000);
         let attributes = Attributes::new(SpecVersion::V10, "1", "/s", "t").unwrap();
-        let body = write_structured(&Event::new(attributes, Payload::from(data)));
-        assert_eq!(body.chunks().len(), 3);
+        let body = write_structured(&Event::new(attributes, Payload::from(data))).unwrap();
+        assert_eq!(body.chunks().unwrap().len(), 3);
     }
 }

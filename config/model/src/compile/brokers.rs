@@ -126,6 +126,7 @@ fn planned<'a>(
         backend: Backend::Memory(Memory {
             async_handler: false,
             on_full: OnFull::Reject,
+            cut_through: true,
         }),
         delivery,
         status: broker.status.as_ref(),

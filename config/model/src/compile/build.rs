@@ -84,5 +84,6 @@ fn subscription(
         reply: resolve(&wanted.reply),
         dead_letter: checked.dead_letter,
         delivery: checked.delivery,
+        presentation: None,
     }
 }

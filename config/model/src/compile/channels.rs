@@ -305,6 +305,7 @@ fn backend(
     Backend::Memory(Memory {
         async_handler,
         on_full,
+        cut_through: true,
     })
 }
 

@@ -1,6 +1,7 @@
 //! Settings of a gateway: plain, comparable data with defaults; every key is one row of [`keys()`].
 
 mod parse;
+mod stores;
 mod table;
 mod validate;
 mod value;
@@ -9,9 +10,10 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+pub use stores::{MemoryStore, NatsStore, NodeDirectory, NodeStore, ObjectStore, Payloads, Store};
 pub use table::{Key, docs, keys};
 
-use crate::quantity::{KIB, MIB};
+use crate::quantity::{GIB, KIB, MIB};
 
 /// Everything that a gateway lets its operator set. [`Settings::default`] is a working gateway on this machine.
 ///
@@ -34,6 +36,10 @@ pub struct Settings {
     pub limits: Limits,
     /// `memory`.
     pub memory: Memory,
+    /// `store`.
+    pub store: Store,
+    /// `payloads`.
+    pub payloads: Payloads,
     /// `timeouts`.
     pub timeouts: Timeouts,
     /// `delivery`.
@@ -51,6 +57,10 @@ pub struct Settings {
 pub struct Limits {
     /// `limits.maxEventBytes`, in bytes.
     pub max_event_bytes: u64,
+    /// `limits.maxStructuredBytes`, in bytes.
+    pub max_structured_bytes: u64,
+    /// `limits.inlineMax`, in bytes.
+    pub inline_max: u64,
     /// `limits.maxHeaderBytes`, in bytes.
     pub max_header_bytes: u64,
     /// `limits.maxConnections`.
@@ -144,7 +154,9 @@ impl Default for Settings {
             cluster_domain: "cluster.local".to_owned(),
             addresses: BTreeMap::new(),
             limits: Limits {
-                max_event_bytes: 64 * MIB,
+                max_event_bytes: GIB,
+                max_structured_bytes: 32 * MIB,
+                inline_max: 64 * KIB,
                 max_header_bytes: 64 * KIB,
                 max_connections: 10_000,
                 bytes_in_flight: None,
@@ -157,6 +169,8 @@ impl Default for Settings {
                 backlog: 1000,
                 settle_timeout: Duration::from_mins(15),
             },
+            store: Store::default(),
+            payloads: Payloads::default(),
             timeouts: Timeouts {
                 header_read: Duration::from_secs(10),
                 body_idle: Duration::from_secs(30),

@@ -31,6 +31,8 @@ pub(super) fn broken(settings: &Settings) -> Vec<Broken> {
         addresses,
         limits,
         memory,
+        store: _,
+        payloads: _,
         timeouts,
         delivery: Delivery {
             backoff_max,
@@ -122,6 +124,8 @@ pub(super) fn broken(settings: &Settings) -> Vec<Broken> {
 fn limits_rules(limits: &Limits, rule: &mut impl FnMut(&str, bool, String)) {
     let Limits {
         max_event_bytes,
+        max_structured_bytes: _,
+        inline_max: _,
         max_header_bytes,
         max_connections,
         bytes_in_flight,
