@@ -38,6 +38,8 @@ pub(crate) enum Refusal {
         subscription: Arc<str>,
         limit: usize,
     },
+    #[error("the sender of the event broke off before its end")]
+    SourceBroke,
 }
 
 /// Gives `arrival` to the channel `key` of `live`. `settlement` is held until all that follows is over; an
@@ -72,6 +74,11 @@ pub(crate) async fn accept(
     let limit = state.settings.limits.hops;
     if key.kind == ChannelKind::Broker && !broker::enter(&mut event.attributes, limit) {
         return Err(Refusal::Ttl { limit });
+    }
+    if !memory.cut_through
+        && let Some(stored) = event.payload.stored()
+    {
+        stored.completed().await.map_err(|_| Refusal::SourceBroke)?;
     }
     let message = Message {
         event,

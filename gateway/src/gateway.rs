@@ -9,14 +9,17 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use towpath_config::{Problems, Settings, SourceFile, load};
-use towpath_payloads::Budget;
 
 use crate::delivery;
 use crate::ingress::Listener;
+use crate::payload_api::Api;
+pub use crate::payload_api::ApiError;
 use crate::state::State;
+pub use crate::stores::StoreOpenError;
+use crate::telemetry::Metrics;
 use crate::topology_source::{self, FolderError, read_folder};
 use crate::workers::Workers;
-use crate::{admin, memory_limit};
+use crate::{admin, stores};
 
 /// Where a gateway's configuration comes from.
 #[derive(Debug, Clone)]
@@ -46,6 +49,15 @@ pub enum StartError {
         /// The operating system's reason.
         source: io::Error,
     },
+    /// A payload store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreOpenError),
+    /// The payload API cannot be offered.
+    #[error(transparent)]
+    PayloadApi(#[from] ApiError),
+    /// Two metrics have one name.
+    #[error("cannot register the metrics: {0}")]
+    Metrics(#[source] prometheus::Error),
     /// The operating system gives no threads.
     #[error("cannot start threads: {0}")]
     Threads(#[source] io::Error),
@@ -97,15 +109,12 @@ impl Gateway {
             .local_addr()
             .map_err(listen_error(settings.admin, "admin"))?;
 
-        let total = settings
-            .limits
-            .bytes_in_flight
-            .unwrap_or_else(memory_limit::bytes_in_flight);
-        let per_namespace = settings
-            .limits
-            .bytes_in_flight_per_namespace
-            .unwrap_or(total);
-        let state = State::new(settings, Budget::new(total, per_namespace));
+        let budget = stores::budget(&settings.limits);
+        let metrics = Metrics::new(settings.metrics.event_types, budget.clone());
+        let metrics = metrics.map_err(StartError::Metrics)?;
+        let open = stores::open(&settings.store, &budget, metrics.payloads.clone()).await?;
+        let api = Api::open(&settings, listening, &open.stores)?;
+        let state = State::new(settings, budget, open, metrics, api);
         delivery::put_in_force(&state, Arc::new(compiled.topology), &compiled.replicas).await;
 
         let workers = Workers::start().map_err(StartError::Threads)?;
@@ -117,6 +126,7 @@ impl Gateway {
             ending.clone(),
         ));
         tokio::spawn(sweep_connections(Arc::clone(&state), ending.clone()));
+        tokio::spawn(stores::keep_clean(Arc::clone(&state), ending.clone()));
         if let Some(folder) = folder {
             tokio::spawn(topology_source::watch(
                 Arc::clone(&state),

@@ -9,13 +9,15 @@ use tokio_util::task::TaskTracker;
 use towpath_channels::{Channel, Memory};
 use towpath_config::settings::Settings;
 use towpath_config::topology::{
-    self, Backend, ChannelKey, Replicas, Subscription, SubscriptionKey, Topology,
+    self, Backend, ChannelKey, Presentation, Replicas, Subscription, SubscriptionKey, Topology,
 };
 use towpath_event::cesql::Environment;
-use towpath_payloads::Budget;
+use towpath_payloads::{Budget, Stores};
 
+use crate::payload_api::Api;
 use crate::routing::ReplicaTable;
 use crate::send::{Limits, Pool};
+use crate::stores::{Node, OpenStores};
 use crate::telemetry::{Metrics, Series, destination};
 use crate::workers;
 
@@ -26,7 +28,11 @@ pub(crate) struct State {
     pub(crate) live: ArcSwap<Live>,
     pub(crate) replicas: ArcSwap<ReplicaTable>,
     pub(crate) pool: Pool,
+    /// Bytes in memory.
     pub(crate) budget: Budget,
+    pub(crate) stores: Stores,
+    pub(crate) node: Option<Node>,
+    pub(crate) api: Api,
     pub(crate) metrics: Metrics,
     /// Deliveries, and events that were acknowledged before they are settled: what must end before the process may.
     pub(crate) unsettled: TaskTracker,
@@ -75,6 +81,8 @@ pub(crate) struct Lane {
     pub(crate) start: u64,
     backlog: Arc<AtomicUsize>,
     pub(crate) series: Series,
+    /// How its subscriber gets bulky payloads.
+    pub(crate) presentation: Presentation,
 }
 
 /// One unsettled event of a subscription, counted while this lives.
@@ -90,20 +98,28 @@ pub(crate) struct Running {
 }
 
 impl State {
-    pub(crate) fn new(settings: Settings, budget: Budget) -> Arc<Self> {
+    pub(crate) fn new(
+        settings: Settings,
+        budget: Budget,
+        open: OpenStores,
+        metrics: Metrics,
+        api: Api,
+    ) -> Arc<Self> {
         let pool = Pool::new(Limits {
             connections_per_replica: settings.limits.connections_per_replica,
             workers: workers::count(),
             connect_timeout: settings.timeouts.connect,
             idle_timeout: settings.timeouts.idle_connection,
         });
-        let metrics = Metrics::new(settings.metrics.event_types, budget.clone());
         Arc::new(Self {
             settings,
             live: ArcSwap::default(),
             replicas: ArcSwap::default(),
             pool,
             budget,
+            stores: open.stores,
+            node: open.node,
+            api,
             metrics,
             unsettled: TaskTracker::new(),
             refused: ArcSwap::default(),
@@ -138,7 +154,7 @@ impl State {
                 running.unwrap_or_else(|| Arc::new(Running::open(&spec.backend, &self.settings)));
             let served = Arc::new(Served {
                 spec: Arc::clone(spec),
-                lanes: running.lanes(spec).await,
+                lanes: running.lanes(spec, self.settings.payloads.present).await,
             });
             if is_new {
                 opened.push(Opened {
@@ -177,6 +193,16 @@ impl Live {
     }
 }
 
+impl Served {
+    /// Whether a subscriber is shown payloads by reference. They had better be files then: what was shown stays for a
+    /// while, and memory is short.
+    pub(crate) fn shows_references(&self) -> bool {
+        self.lanes
+            .iter()
+            .any(|lane| lane.presentation != Presentation::Inline)
+    }
+}
+
 impl Lane {
     /// Unsettled events of this subscription.
     pub(crate) fn backlog(&self) -> usize {
@@ -208,7 +234,7 @@ impl Running {
         }
     }
 
-    async fn lanes(&self, spec: &topology::Channel) -> Vec<Arc<Lane>> {
+    async fn lanes(&self, spec: &topology::Channel, default: Presentation) -> Vec<Arc<Lane>> {
         let keys: Vec<_> = spec
             .subscriptions
             .iter()
@@ -234,6 +260,7 @@ impl Running {
                 start: starts.get(&subscription.key).copied().unwrap_or_default(),
                 backlog: Arc::clone(backlogs.entry(subscription.key.clone()).or_default()),
                 series: Series::default(),
+                presentation: subscription.presentation.unwrap_or(default),
             })
         };
         spec.subscriptions.iter().map(lane).collect()

@@ -202,6 +202,8 @@ async fn bytes_in_flight_are_bounded() -> TestResult {
     use towpath_harness::{Answer, Event, Gate};
     let bed = Bed::setup()
         .set("limits.bytesInFlight", "1Mi")
+        .set("store.memory.maxPayload", "1Mi")
+        .set("store.node.directory", "none")
         .set("limits.maxEventBytes", "512Ki")
         .start()
         .await?;

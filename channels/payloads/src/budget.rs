@@ -82,26 +82,29 @@ impl Budget {
     /// # Errors
     /// [`Full`] when the process's or the namespace's bound would be passed.
     pub fn take(&self, namespace: &Arc<str>, draw: Draw, bytes: u64) -> Result<Lease, Full> {
-        let counter = {
-            let mut namespaces = self
-                .inner
-                .namespaces
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            // A namespace that holds nothing needs no entry; this bounds the map by what is in flight.
-            if namespaces.len() >= 1024 && !namespaces.contains_key(namespace) {
-                namespaces.retain(|_, used| Arc::strong_count(used) > 1);
-            }
-            Arc::clone(namespaces.entry(Arc::clone(namespace)).or_default())
-        };
         let mut lease = Lease {
             budget: Arc::clone(&self.inner),
-            namespace: counter,
+            namespace: self.counter(namespace),
             draw,
             bytes: 0,
         };
         lease.grow(bytes)?;
         Ok(lease)
+    }
+
+    /// Counts `bytes` that are there already, whatever the bounds say: over them nothing more is taken until enough
+    /// of it is given back. For what an earlier process left in a store.
+    #[must_use]
+    pub fn count(&self, namespace: &Arc<str>, bytes: u64) -> Lease {
+        let namespace = self.counter(namespace);
+        self.inner.used.fetch_add(bytes, Ordering::Relaxed);
+        namespace.fetch_add(bytes, Ordering::Relaxed);
+        Lease {
+            budget: Arc::clone(&self.inner),
+            namespace,
+            draw: Draw::Reply,
+            bytes,
+        }
     }
 
     /// Bytes in use, for the whole process.
@@ -114,6 +117,20 @@ impl Budget {
     #[must_use]
     pub fn total(&self) -> u64 {
         self.inner.total
+    }
+
+    /// The bytes in use of one namespace.
+    fn counter(&self, namespace: &Arc<str>) -> Arc<AtomicU64> {
+        let mut namespaces = self
+            .inner
+            .namespaces
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        // A namespace that holds nothing needs no entry; this bounds the map by what is in flight.
+        if namespaces.len() >= 1024 && !namespaces.contains_key(namespace) {
+            namespaces.retain(|_, used| Arc::strong_count(used) > 1);
+        }
+        Arc::clone(namespaces.entry(Arc::clone(namespace)).or_default())
     }
 }
 
@@ -229,6 +246,16 @@ mod tests {
         budget.take(&ns("b"), Draw::Door, 35).unwrap();
         drop(held);
         budget.take(&ns("a"), Draw::Door, 40).unwrap();
+    }
+
+    #[test]
+    fn what_is_there_already_counts_over_the_bounds() {
+        let budget = budget(100, 40);
+        let there = budget.count(&ns(""), 120);
+        let full = budget.take(&ns("a"), Draw::Reply, 1).unwrap_err();
+        assert_eq!((full.used, full.limit), (120, 100));
+        drop(there);
+        budget.take(&ns("a"), Draw::Reply, 40).unwrap();
     }
 
     #[test]

@@ -2,16 +2,36 @@
 #![doc = include_str!("../README.md")]
 
 mod budget;
+mod checked;
+mod grace;
 mod growth;
 mod intake;
 mod memory;
+mod metered;
+mod metrics;
+mod nats;
+mod node;
+mod object;
+mod peer;
+mod remote;
 mod store;
 mod stores;
+#[cfg(feature = "suite")]
+pub mod suite;
+mod sweep;
 
 pub use budget::{Budget, Draw, Full, Lease, Settings as BudgetSettings};
+pub use grace::Grace;
 pub use memory::MemoryStore;
+pub use metrics::PayloadMetrics;
+pub use nats::{NatsSettings, NatsStore};
+pub use node::{AdoptError, NodeStore};
+pub use object::{S3Credentials, S3Settings, S3Store};
+pub use peer::{PeerTransport, Peers};
+pub use remote::OpenError;
 pub use store::{Life, Listed, New, PayloadStore, StoreError, Tier, Usage, Writer};
 pub use stores::{Begin, Stores};
+pub use sweep::{Swept, sweep};
 
 use towpath_event::PayloadId;
 

@@ -182,6 +182,16 @@ impl PayloadStore for MemoryStore {
         stream::iter(listed).boxed()
     }
 
+    fn in_use(&self, id: PayloadId) -> bool {
+        let table = table(&self.payloads);
+        // Alive means that somebody besides the list of kept ones has it.
+        let own = usize::from(table.kept.contains_key(&id));
+        table
+            .all
+            .get(&id)
+            .is_some_and(|payload| payload.strong_count() > own)
+    }
+
     fn usage(&self) -> Usage {
         let alive = alive(&self.payloads);
         Usage {

@@ -59,6 +59,9 @@ pub trait PayloadStore: fmt::Debug + Send + Sync {
     /// Everything that rests here: complete payloads and what was left of broken ones, held or kept.
     fn list(&self) -> BoxStream<'_, Result<Listed, StoreError>>;
 
+    /// Whether this process writes it or has a handle to it: a sweep leaves such a payload alone.
+    fn in_use(&self, id: PayloadId) -> bool;
+
     /// How much rests here now, as far as this process knows.
     fn usage(&self) -> Usage;
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use towpath_event::{ClaimCheck, ReadError, SetAside};
 
-use crate::{Draw, Full, Life, New, PayloadStore, StoreError, Writer};
+use crate::{Draw, Full, Life, New, PayloadMetrics, PayloadStore, StoreError, Tier, Writer};
 
 /// The stores, fastest first. Cloning shares them.
 #[derive(Debug, Clone)]
@@ -14,6 +14,7 @@ pub struct Stores {
     memory_at_most: u64,
     node: Option<Arc<dyn PayloadStore>>,
     remote: Vec<Arc<dyn PayloadStore>>,
+    metrics: Option<PayloadMetrics>,
 }
 
 /// A payload that is to be written, and what its readers want.
@@ -38,6 +39,7 @@ impl Stores {
             memory_at_most,
             node: None,
             remote: Vec::new(),
+            metrics: None,
         }
     }
 
@@ -55,6 +57,16 @@ impl Stores {
     pub fn with_remote(mut self, remote: Arc<dyn PayloadStore>) -> Self {
         self.remote.push(remote);
         self
+    }
+
+    /// Counted, and shown in `metrics`. To be called when all the stores are there.
+    #[must_use]
+    pub fn with_metrics(self, metrics: PayloadMetrics) -> Self {
+        self.iter().for_each(|store| metrics.watch(store));
+        Self {
+            metrics: Some(metrics),
+            ..self
+        }
     }
 
     /// Every store, in the order in which they are tried.
@@ -85,7 +97,10 @@ impl Stores {
         let mut refused = None;
         for store in memory.into_iter().chain(&self.node).chain(&self.remote) {
             match store.create(new).await {
-                Ok(writer) => return Ok(writer),
+                Ok(writer) => {
+                    let spilled = refused.is_some();
+                    return Ok(self.counted(store.tier(), spilled, writer));
+                }
                 Err(error @ (StoreError::Full(_) | StoreError::Unavailable { .. })) => {
                     refused = Some(worth_more(refused, error));
                 }
@@ -100,13 +115,28 @@ impl Stores {
     /// # Errors
     /// As [`PayloadStore::find`]; also when no store here is the one that it names.
     pub async fn find(&self, claim: &ClaimCheck) -> Result<Arc<dyn SetAside>, StoreError> {
-        match self.iter().find(|store| store.holds(&claim.place)) {
-            Some(store) => store.find(claim).await,
-            None => {
-                let text = format!("{claim}: no store here is that one");
-                Err(ReadError::Missing(text.into()).into())
-            }
+        let Some(store) = self.iter().find(|store| store.holds(&claim.place)) else {
+            let text = format!("{claim}: no store here is that one");
+            return Err(ReadError::Missing(text.into()).into());
+        };
+        let found = store.find(claim).await;
+        let Some(metrics) = &self.metrics else {
+            return found;
+        };
+        if let Err(StoreError::Read(ReadError::Missing(_))) = &found {
+            metrics.early_miss();
         }
+        Ok(metrics.payload(store.tier(), found?))
+    }
+
+    fn counted(&self, tier: Tier, spilled: bool, writer: Box<dyn Writer>) -> Box<dyn Writer> {
+        let Some(metrics) = &self.metrics else {
+            return writer;
+        };
+        if spilled {
+            metrics.spilled(tier);
+        }
+        metrics.writer(tier, writer)
     }
 }
 

@@ -43,8 +43,44 @@ fn a3_3_annotations(
         memory(&compiled, "c"),
         Memory {
             async_handler,
-            on_full
+            on_full,
+            cut_through: true
         }
+    );
+}
+
+#[rstest]
+#[case("", true)]
+#[case("towpath.dev/cut-through: 'false'", false)]
+#[case("towpath.dev/cut-through: F", false)]
+#[case("towpath.dev/cut-through: 'true'", true)]
+fn cut_through_is_on_unless_its_annotation_says_no(
+    #[case] annotation: &str,
+    #[case] expected: bool,
+) {
+    let own = compiled(&annotated("InMemoryChannel", annotation));
+    assert_eq!(memory(&own, "c").cut_through, expected);
+    let template = format!(
+        "channelTemplate: {{apiVersion: {MESSAGING}, kind: InMemoryChannel, metadata: {{annotations: {{{annotation}}}}}}}"
+    );
+    let made = compiled(&document(MESSAGING, "Channel", "c", &template));
+    assert_eq!(memory(&made, "c").cut_through, expected);
+    let broker = format!(
+        "---\napiVersion: eventing.knative.dev/v1\nkind: Broker\nmetadata: {{name: b, annotations: {{{annotation}}}}}\n"
+    );
+    let Backend::Memory(memory) = support::broker(&compiled(&broker)).backend.clone();
+    assert_eq!(memory.cut_through, expected);
+}
+
+#[test]
+fn cut_through_on_a_channel_with_a_template_is_noted() {
+    let compiled = compiled(&annotated("Channel", "towpath.dev/cut-through: 'false'"));
+    assert!(memory(&compiled, "c").cut_through);
+    assert_eq!(
+        support::notes(&compiled),
+        [
+            "a.yaml:4: Channel default/c: metadata.annotations[towpath.dev/cut-through]: has no effect on a Channel; put it on the channelTemplate's metadata"
+        ]
     );
 }
 
@@ -56,6 +92,10 @@ fn a3_3_annotations(
 #[case(
     "messaging.knative.dev/async-handler: true",
     "metadata.annotations[messaging.knative.dev/async-handler]: invalid type: boolean `true`, expected a string"
+)]
+#[case(
+    "towpath.dev/cut-through: 'off'",
+    "metadata.annotations[towpath.dev/cut-through]: `off` is not a boolean; write \"true\" or \"false\""
 )]
 #[case(
     "towpath.dev/on-full: Drop",

@@ -62,13 +62,40 @@ addresses:
   api.example.com:8080: https://127.0.0.1:2/x
 limits:
   maxEventBytes: 1Mi
+  maxStructuredBytes: 64Ki
+  inlineMax: 1Ki
   maxHeaderBytes: 16384
   maxConnections: 7
   bytesInFlight: 1G
-  bytesInFlightPerNamespace: 2Mi
+  bytesInFlightPerNamespace: 4Mi
   connectionsPerReplica: 8
   hops: 9
 memory: {maxEvents: 1, backlog: 2, settleTimeout: 1m30s}
+store:
+  memory: {maxPayload: 4Mi}
+  node: {directory: /data/towpath, quota: 1Gi, quotaPerNamespace: 1Mi, dirtyBytes: 4Gi, survivesPod: true}
+  object:
+    url: s3://bucket.of-mine/a/b
+    endpoint: http://127.0.0.1:9000
+    region: eu-west-1
+    pathStyle: false
+    allowHttp: true
+    caFile: ca.pem
+    partBytes: 5Mi
+    partsInFlight: 16
+  nats:
+    url: tls://nats.example.com:4223
+    bucket: b_1
+    chunkBytes: 512Ki
+    acksInFlight: 256
+    replicas: 5
+    maxBytes: 1Gi
+    credentialsFile: /etc/nats.creds
+    caFile: /etc/ca.pem
+  digest: true
+  sweepPeriod: 1m
+  ttl: 1h
+payloads: {url: 'https://gw.example.com/base', referenceGrace: 0s, keyFile: /etc/keys, present: File}
 timeouts: {headerRead: PT1S, bodyIdle: 2s, connect: 3s, attempt: 4s, idleConnection: 5s}
 delivery: {backoffMax: 6s, replyOn202: false}
 metrics: {eventTypes: 0}
@@ -86,6 +113,7 @@ listen: localhost
 lisen: x
 limits:
   maxEventByte: 1Mi
+  inlineMax: 512
   maxHeaderBytes: 4Ki
   hops: 256
   maxConnections: 0
@@ -98,6 +126,13 @@ admin: 127.0.0.1:8080
 admin: 127.0.0.1:1
 log: {format: xml, filter: ''}
 delivery: {backoffMax: P2Y}
+store:
+  node: {directory: tmp, quota: 1Gi, quotaPerNamespace: 2Gi}
+  object: {endpoint: 'http://x', partBytes: 5M}
+  nats: {url: 'nats://user:secret@x', caFile: ''}
+  ttl: 1m
+payload: {present: File}
+payloads: {present: file}
 ";
     insta::assert_snapshot!(
         lines(
@@ -137,9 +172,19 @@ delivery: {backoffMax: P2Y}
     "timeouts.attempt: is over a year; write at most 8760h"
 )]
 #[case(
+    "limits.maxStructuredBytes",
+    "1Ki",
+    "limits.maxStructuredBytes: 1Ki is under 64Ki, which CloudEvents obliges everyone to forward (F2.6)"
+)]
+#[case(
     "limits.bytesInFlight",
+    "7Mi",
+    "limits.bytesInFlight: 7Mi is under store.memory.maxPayload (8Mi), so such a payload could never wait in memory; raise this or lower that"
+)]
+#[case(
+    "limits.bytesInFlightPerNamespace",
     "1Mi",
-    "limits.bytesInFlight: 1Mi is under limits.maxEventBytes (64Mi), so the largest event could never be taken; raise this or lower that"
+    "limits.bytesInFlightPerNamespace: 1Mi is under store.memory.maxPayload (8Mi), so such a payload could never wait in memory; raise this or lower that"
 )]
 #[case(
     "clusterDomain",

@@ -86,7 +86,7 @@ fn render(event: &Event, show: usize) -> String {
             .iter()
             .map(|(name, value)| format!("  {name}: {value}")),
     );
-    let data = event.payload.to_bytes();
+    let data = event.payload.to_bytes().unwrap_or_default();
     let shown = String::from_utf8_lossy(&data[..data.len().min(show)]).into_owned();
     lines.push(format!(
         "  data, {} bytes: {shown}{}",

@@ -1,31 +1,19 @@
 //! One leg of a hop, to a subscriber, a reply's destination or a dead letter sink: its attempts and retries.
 
-use std::time::SystemTime;
-
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use towpath_config::topology::{ChannelKey, Destination, Format, Target};
-use towpath_event::http::{self as binding, STRUCTURED_JSON, mode};
+use tokio::sync::OnceCell;
+use towpath_config::topology::{Backend, ChannelKey, Destination, Format, Target};
 use towpath_event::{Event, Origin, PassThrough, Payload, TraceContext};
 
 use super::hop::Hop;
-use super::outcome::{BAD_GATEWAY, Failure, Verdict, judge};
-use super::reply::{self, Reply};
-use super::{backoff, dead_letter};
+use super::outcome::{BAD_GATEWAY, Failure};
+use super::reply::Reply;
+use super::{backoff, structured};
 use crate::accept::{Arrival, Refusal, accept};
 use crate::broker;
-use crate::routing::{Choice, choose};
-use crate::send::{Answer, SendError, post};
-use crate::telemetry::{Dispatch, ToSubscriber};
-
-/// The rest of an answer that nobody reads is read up to here, in bytes, so that its connection can be kept.
-const DISCARD_BYTES: u64 = 64 * 1024;
-
-static PREFER: HeaderName = HeaderName::from_static("prefer");
-static KN_NAMESPACE: HeaderName = HeaderName::from_static("kn-namespace");
 
 /// Which of a hop's three sends this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Subscriber,
     Reply,
     DeadLetter,
@@ -33,14 +21,14 @@ enum Kind {
 
 /// Something to send, and where to.
 pub(crate) struct Leg<'a, 'h> {
-    hop: &'h Hop<'a>,
-    kind: Kind,
-    to: &'h Destination,
-    event: Event,
-    /// The body of every attempt: the event's data, or the whole event in structured mode.
-    body: Payload,
-    headers: PassThrough,
-    trace: TraceContext,
+    pub(super) hop: &'h Hop<'a>,
+    pub(super) kind: Kind,
+    pub(super) to: &'h Destination,
+    pub(super) event: Event,
+    /// The whole event, if it is sent in structured mode; made when the first attempt needs it.
+    whole: OnceCell<Payload>,
+    pub(super) headers: PassThrough,
+    pub(super) trace: TraceContext,
     origin: Option<Origin>,
 }
 
@@ -96,23 +84,32 @@ impl<'a, 'h> Leg<'a, 'h> {
         headers: PassThrough,
         origin: Option<Origin>,
     ) -> Self {
-        let trace = hop.message.trace.child();
-        let body = match (hop.lane.spec.delivery.format, &to.target) {
-            (Some(Format::Json), Target::Service(_) | Target::Uri) => {
-                binding::write_structured(&event)
-            }
-            (Some(Format::Json | Format::Binary) | None, _) => event.payload.clone(),
-        };
         Self {
             hop,
             kind,
             to,
             event,
-            body,
+            whole: OnceCell::new(),
             headers,
-            trace,
+            trace: hop.message.trace.child(),
             origin,
         }
+    }
+
+    /// The whole event is the body of its requests.
+    pub(super) fn is_structured(&self) -> bool {
+        self.hop.lane.spec.delivery.format == Some(Format::Json)
+            && !matches!(self.to.target, Target::Hosted(_))
+    }
+
+    /// The body of every attempt: the event's data, or the whole event in structured mode.
+    pub(super) async fn body(&self) -> Result<&Payload, Failure> {
+        if !self.is_structured() {
+            return Ok(&self.event.payload);
+        }
+        let namespace = &self.hop.lane.spec.namespace;
+        let encode = || structured::encode(self.hop.state, namespace, &self.event);
+        self.whole.get_or_try_init(encode).await
     }
 
     /// Tries until it is taken or has failed for good: `retry` more times after the first (C8.1).
@@ -157,11 +154,8 @@ impl<'a, 'h> Leg<'a, 'h> {
 
     /// A reply into the broker that its cause came from. It is part of the attempt: when it cannot be stored, or is
     /// no event, the subscriber is called again (C5.6, C5.9, B6.2).
-    async fn reenter(&self, mut reply: Reply, to: &Destination) -> Result<(), Failure> {
-        if let Ok(event) = &mut reply.event {
-            broker::carry_on(&self.hop.message.event.attributes, &mut event.attributes);
-        }
-        let leg = Leg::reply(self.hop, to, reply).map_err(|failure| Failure {
+    async fn reenter(&self, reply: Reply, to: &Destination) -> Result<(), Failure> {
+        let leg = Leg::reply(self.hop, to, self.as_sent_on(reply)).map_err(|failure| Failure {
             code: BAD_GATEWAY,
             retryable: true,
             ..failure
@@ -197,9 +191,43 @@ impl<'a, 'h> Leg<'a, 'h> {
                     hop.state.metrics.looped(&hop.lane.destination);
                     400
                 }
+                Refusal::SourceBroke => return Failure::gone(),
             };
             Failure::ours(code, &refusal.to_string(), code != 400)
         })
+    }
+
+    /// Lets the reply enter its channel while it is still coming, so that the next subscriber receives it meanwhile
+    /// (cut-through). Whether the channel took it; if not, the reply is handled when it is whole, with all its retries.
+    pub(super) async fn pass_on(&self, reply: &Reply) -> bool {
+        let Hop { live, lane, .. } = self.hop;
+        let Some(to) = &lane.spec.reply else {
+            return false;
+        };
+        let Target::Hosted(key) = &to.target else {
+            return false;
+        };
+        let cuts_through = live.hosted(key).is_some_and(|hosted| {
+            let Backend::Memory(memory) = &hosted.served.spec.backend;
+            memory.cut_through
+        });
+        if !cuts_through {
+            return false;
+        }
+        match Leg::reply(self.hop, to, self.as_sent_on(reply.clone())) {
+            Ok(leg) => leg.hand_over(key).await.is_ok(),
+            Err(_) => false,
+        }
+    }
+
+    /// A reply into a broker carries on what bounds its loops.
+    fn as_sent_on(&self, mut reply: Reply) -> Reply {
+        if self.hop.is_of_broker()
+            && let Ok(event) = &mut reply.event
+        {
+            broker::carry_on(&self.hop.message.event.attributes, &mut event.attributes);
+        }
+        reply
     }
 
     /// Acceptances that may follow this one. The last unit of the budget is kept for the dead letter, so that an
@@ -214,138 +242,4 @@ impl<'a, 'h> Leg<'a, 'h> {
         }
         Ok(left - 1)
     }
-
-    async fn send(&self) -> Result<Option<Reply>, Failure> {
-        let hop = self.hop;
-        let bound = hop
-            .lane
-            .spec
-            .delivery
-            .timeout
-            .unwrap_or(hop.state.settings.timeouts.attempt);
-        let scheme = self.to.uri.scheme_str().unwrap_or("http");
-        let timed = Dispatch::start(&hop.state.metrics, scheme);
-        // Boxed: the one large part of a hop, which most of its life is spent in.
-        let exchange = Box::pin(self.exchange());
-        let (status, result) = match tokio::time::timeout(bound, exchange).await {
-            Ok(Ok((status, result))) => (Some(status), result),
-            Ok(Err(error)) => (None, Err(Failure::no_answer(&error))),
-            Err(_) => (None, Err(Failure::no_answer(&SendError::Timeout(bound)))),
-        };
-        timed.end(status, self.to_subscriber());
-        result
-    }
-
-    fn to_subscriber(&self) -> Option<ToSubscriber<'_>> {
-        let Hop { channel, lane, .. } = self.hop;
-        (self.kind == Kind::Subscriber).then(|| ToSubscriber {
-            channel,
-            destination: &lane.destination,
-            ty: self.event.attributes.ty(),
-            series: &lane.series,
-        })
-    }
-
-    /// Request, answer, and what the answer means. The outer result fails when no whole answer came.
-    async fn exchange(&self) -> Result<(StatusCode, Result<Option<Reply>, Failure>), SendError> {
-        let Hop { state, lane, .. } = self.hop;
-        let Choice { endpoint, origin } = choose(&state.replicas.load(), self.to)?;
-        let answer = post(&state.pool, &endpoint, self.to, || self.head(), &self.body).await?;
-        let status = answer.status;
-        let result = match judge(
-            status,
-            mode(&answer.headers),
-            state.settings.delivery.reply_on_202,
-        ) {
-            Verdict::Replied(mode)
-                if self.kind == Kind::Subscriber && lane.spec.reply.is_some() =>
-            {
-                reply::read(state, &lane.spec.namespace, answer, mode, origin)
-                    .await
-                    .map(Some)
-            }
-            Verdict::Taken if self.kind == Kind::Subscriber && self.hop.is_of_broker() => {
-                let data = discard(answer, dead_letter::body_bytes(self.to)).await?;
-                not_understood(data)
-            }
-            Verdict::Taken | Verdict::Replied(_) => {
-                discard(answer, 0).await?;
-                Ok(None)
-            }
-            Verdict::Failed { retryable } => {
-                let retry_after = backoff::retry_after(status, &answer.headers, SystemTime::now());
-                let data = discard(answer, dead_letter::body_bytes(self.to)).await?;
-                Err(Failure {
-                    code: status.as_u16(),
-                    data,
-                    retryable,
-                    retry_after,
-                })
-            }
-        };
-        Ok((status, result))
-    }
-
-    fn head(&self) -> HeaderMap {
-        let spec = &self.hop.lane.spec;
-        let mut head = HeaderMap::with_capacity(24);
-        match spec.delivery.format {
-            Some(Format::Json) => {
-                head.insert(
-                    header::CONTENT_TYPE,
-                    HeaderValue::from_static(STRUCTURED_JSON),
-                );
-                self.headers.write_structured(&mut head);
-            }
-            Some(Format::Binary) | None => {
-                binding::write_binary(
-                    &self.event.attributes,
-                    !self.event.payload.is_empty(),
-                    &mut head,
-                );
-                self.headers.write(&mut head);
-            }
-        }
-        self.trace.write(&mut head);
-        if self.kind == Kind::Subscriber {
-            head.insert(PREFER.clone(), HeaderValue::from_static("reply"));
-        }
-        if let Ok(namespace) = HeaderValue::from_str(&spec.namespace) {
-            head.insert(KN_NAMESPACE.clone(), namespace);
-        }
-        head
-    }
-}
-
-/// A broker takes an answer without event only if it is empty (C5.5, I5).
-fn not_understood(data: Vec<u8>) -> Result<Option<Reply>, Failure> {
-    if data.is_empty() {
-        return Ok(None);
-    }
-    Err(Failure {
-        code: BAD_GATEWAY,
-        data,
-        retryable: true,
-        retry_after: None,
-    })
-}
-
-/// Reads what is left of an answer, within bounds, and returns its first `keep` bytes. The connection is kept
-/// only if the whole answer was read.
-///
-/// # Errors
-/// The answer broke off: it counts as none, whatever its status (C8.2).
-async fn discard(mut answer: Answer, keep: usize) -> Result<Vec<u8>, SendError> {
-    let mut kept = Vec::new();
-    let mut seen = 0u64;
-    while let Some(chunk) = answer.chunk().await? {
-        let wanted = keep.saturating_sub(kept.len()).min(chunk.len());
-        kept.extend_from_slice(&chunk[..wanted]);
-        seen += chunk.len() as u64;
-        if seen > DISCARD_BYTES {
-            return Ok(kept);
-        }
-    }
-    answer.finish();
-    Ok(kept)
 }

@@ -90,6 +90,7 @@ mod tests {
             data: data.to_vec(),
             retryable: false,
             retry_after: None,
+            gone: false,
         };
         mark(event, &at, &failure)
     }

@@ -56,8 +56,12 @@ impl<'a> Hop<'a> {
             Some(failed) => Err(failed),
             None => self.deliver().await,
         };
-        if let Err(failed) = end {
-            self.give_up(failed).await;
+        match end {
+            Ok(()) => {}
+            Err(failed) if failed.failure.gone => {
+                tracing::debug!(subscription = %self.lane.spec.key, "the sender of an event broke off before its end");
+            }
+            Err(failed) => self.give_up(failed).await,
         }
     }
 
@@ -138,6 +142,7 @@ impl<'a> Hop<'a> {
                         self.state.metrics.dead_lettered(&self.lane.destination);
                         return;
                     }
+                    Err(failure) if failure.gone => return,
                     Err(_) => "dead_letter_sink_failed",
                 }
             }

@@ -3,9 +3,12 @@
 mod attempt;
 mod backoff;
 mod dead_letter;
+mod exchange;
 mod hop;
 mod outcome;
+mod presentation;
 mod reply;
+mod structured;
 
 use std::sync::Arc;
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
+use towpath_event::ReadError;
 use towpath_event::http::Mode;
 
 use crate::send::SendError;
@@ -18,6 +19,9 @@ pub(crate) struct Failure {
     pub(crate) retryable: bool,
     /// What a 429 or 503 asked for.
     pub(crate) retry_after: Option<Duration>,
+    /// Whoever sent the event broke off before its end: there is nothing to deliver. The attempt counts as none, and
+    /// nothing follows from it (DESIGN section 12, Cut-through).
+    pub(crate) gone: bool,
 }
 
 /// Status of a delivery whose answer a broker does not understand (C5.5, C5.6).
@@ -63,7 +67,26 @@ fn is_retryable(status: StatusCode) -> bool {
 impl Failure {
     /// No whole answer came (C6.3).
     pub(crate) fn no_answer(error: &SendError) -> Self {
-        Self::ours(500, &format!("dispatch error: {error}"), true)
+        match error {
+            SendError::Payload(error) => Self::unreadable(error),
+            error => Self::ours(500, &format!("dispatch error: {error}"), true),
+        }
+    }
+
+    /// The event's data cannot be read now; it is never delivered without (C9.7).
+    pub(crate) fn unreadable(error: &ReadError) -> Self {
+        match error {
+            ReadError::SourceBroke => Self::gone(),
+            error => Self::ours(500, &format!("dispatch error: {error}"), true),
+        }
+    }
+
+    /// The event's sender broke off.
+    pub(crate) fn gone() -> Self {
+        Self {
+            gone: true,
+            ..Self::ours(500, "the sender of the event broke off", false)
+        }
     }
 
     /// A failure that this gateway states itself.
@@ -73,6 +96,7 @@ impl Failure {
             data: text.as_bytes().to_vec(),
             retryable,
             retry_after: None,
+            gone: false,
         }
     }
 }

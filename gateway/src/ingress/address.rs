@@ -119,6 +119,7 @@ mod tests {
             let backend = Backend::Memory(Memory {
                 async_handler: false,
                 on_full: OnFull::Reject,
+                cut_through: true,
             });
             let channel = Channel {
                 key: key.clone(),

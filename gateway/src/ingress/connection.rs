@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
+use http_body_util::Either;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -14,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::Answer;
 use super::pace::{Pace, Paced};
 use crate::state::State;
 
@@ -120,12 +122,12 @@ async fn answer(
     pace: &Pace,
     admission: Admission,
     request: Request<Incoming>,
-) -> http::Response<http_body_util::Full<bytes::Bytes>> {
+) -> Answer {
     match admission {
         Admission::Served => super::serve(state, pace, request).await,
         Admission::OneTooMany => {
             pace.body_unread(true);
-            super::one_too_many(state)
+            super::one_too_many(state).map(Either::Left)
         }
     }
 }

@@ -12,16 +12,21 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, header};
-use http_body_util::Full;
+use http_body::Body;
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 use towpath_channels::Settlement;
 use towpath_event::http::{Mode, mode, read_binary, read_structured};
-use towpath_event::{Event, PassThrough, TraceContext};
+use towpath_event::{Event, PassThrough, Payload, TraceContext};
+use towpath_payloads::Draw;
 
 use crate::accept::{Arrival, accept};
+use crate::payload_api::{self, ReadBody};
+use crate::intake::{Intake, Room, Unfit};
 use crate::state::{Live, State};
 pub(crate) use address::{AddressError, resolve};
+use body::Paused;
 pub(crate) use listener::Listener;
 use pace::Pace;
 use probe::Asks;
@@ -32,6 +37,34 @@ const HOPS: HeaderName = HeaderName::from_static("knative-towpath-hops");
 
 /// Answers one request, counted and timed.
 async fn serve(
+    state: &Arc<State>,
+    pace: &Pace,
+    request: Request<Incoming>,
+) -> Answer {
+    if request.uri().path().starts_with(payload_api::PATH) {
+        return payloads(state, pace, request).await;
+    }
+    events(state, pace, request).await.map(Either::Left)
+}
+
+/// What an answer to a request is: a few words, or a payload.
+pub(crate) type Answer = Response<Either<Full<Bytes>, ReadBody>>;
+
+/// A request to the payload API.
+async fn payloads(state: &State, pace: &Pace, request: Request<Incoming>) -> Answer {
+    let (method, started) = (request.method().clone(), Instant::now());
+    // Only an upload is read, and only one that was taken to its end.
+    pace.body_unread(!request.body().is_end_stream());
+    let response = payload_api::serve(&state.api, request).await;
+    if response.status() == StatusCode::CREATED {
+        pace.body_unread(false);
+    }
+    state.metrics.served(&method, response.status(), started);
+    response.map(Either::Right)
+}
+
+/// A request to a channel or broker.
+async fn events(
     state: &Arc<State>,
     pace: &Pace,
     request: Request<Incoming>,
@@ -91,35 +124,59 @@ async fn take(
     };
     let hops = hops(&head.headers, state.settings.limits.hops).ok_or(Rejection::Loop)?;
 
-    let admitted = body::admit(state, &key.namespace, &body)?;
-    let payload = body::receive(state, admitted, body).await?;
-    pace.body_unread(false);
-    state.metrics.received(payload.len());
-
-    let event = match attributes {
-        Some(attributes) => Event::new(attributes, payload),
-        None => {
-            let event = read_structured(&payload.to_bytes())?;
-            Event::new(event.attributes, event.payload.with_lease_of(&payload))
-        }
-    };
-    let headers = PassThrough::from_headers(&head.headers);
-    let trace = TraceContext::from_headers(&head.headers).child();
-    let (settlement, settled) = Settlement::new();
-    accept(
+    let hosted = live.hosted(&key).ok_or(Rejection::Gone)?;
+    let intake = Intake {
         state,
-        live,
-        &key,
-        Arrival {
-            event,
-            headers,
-            trace,
-            hops,
-            origin: None,
-        },
-        settlement,
-    )
-    .await?;
+        namespace: &key.namespace,
+        draw: Draw::Door,
+        structured: attributes.is_none(),
+        as_file: hosted.served.shows_references(),
+    };
+    let room = intake.admit(body.size_hint().exact()).await?;
+    let mut source = Paused::new(body, state.settings.timeouts.body_idle);
+    let (settlement, settled) = Settlement::new();
+    let trace = TraceContext::from_headers(&head.headers).child();
+    let headers = PassThrough::from_headers(&head.headers);
+    let arrival = |event| Arrival {
+        event,
+        headers,
+        trace,
+        hops,
+        origin: None,
+    };
+    let received = |bytes| {
+        pace.body_unread(false);
+        state.metrics.received(bytes);
+    };
+    match (room, attributes) {
+        (Room::Small { announced, lease }, attributes) => {
+            let data = intake.collect(announced, lease, &mut source).await?;
+            received(data.len());
+            let event = match attributes {
+                Some(attributes) => Event::new(attributes, data),
+                None => parse(intake, data).await?,
+            };
+            accept(state, live, &key, arrival(event), settlement).await?;
+        }
+        (Room::Bulky(mut bulky), Some(attributes)) => {
+            let event = Event::new(attributes, bulky.payload());
+            let size = event.payload.len();
+            let filled = async {
+                let filled = bulky.fill(&mut source, 0, intake.limit()).await?;
+                filled.finish().await.map_err(Unfit::Store)?;
+                received(size);
+                Ok::<_, Rejection>(())
+            };
+            let accepted = async {
+                let accepted = accept(state, live, &key, arrival(event), settlement).await;
+                accepted.map_err(Rejection::Refused)
+            };
+            // Its subscribers receive it while it comes; where the channel wants it whole, acceptance waits for that.
+            Box::pin(async { tokio::try_join!(accepted, filled) }).await?;
+        }
+        // A structured event is never admitted as bulky.
+        (Room::Bulky(_), None) => return Err(Rejection::NotAnEvent),
+    }
 
     let bound = state.settings.memory.settle_timeout;
     match tokio::time::timeout(bound, settled).await {
@@ -127,6 +184,25 @@ async fn take(
         Ok(Err(failure)) => Err(Rejection::Failed(failure)),
         Err(_) => Err(Rejection::SettleTimeout(bound)),
     }
+}
+
+/// The event in a body in structured mode. What takes long is done where it holds up no other event.
+async fn parse(intake: Intake<'_>, body: Payload) -> Result<Event, Rejection> {
+    let inline_max = intake.state.settings.limits.inline_max;
+    let bytes = body.to_bytes().unwrap_or_default();
+    let event = if body.len() > inline_max {
+        let parsed = tokio::task::spawn_blocking(move || read_structured(&bytes)).await;
+        parsed.map_err(|_| Rejection::Truncated)??
+    } else {
+        read_structured(&bytes)?
+    };
+    let data = event.payload.with_lease_of(&body);
+    let data = if data.len() > inline_max {
+        intake.move_aside(&data).await?
+    } else {
+        data
+    };
+    Ok(Event::new(event.attributes, data))
 }
 
 /// The host that the request is for: `Host`, or in HTTP/2 `:authority`.

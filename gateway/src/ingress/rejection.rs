@@ -8,10 +8,12 @@ use http_body_util::Full as FullBody;
 use serde_json::json;
 use towpath_channels::Failure;
 use towpath_event::Invalid;
-use towpath_payloads::Full;
+use towpath_payloads::StoreError;
 
 use super::address::AddressError;
+use super::body::BrokeOff;
 use crate::accept::Refusal;
+use crate::intake::Unfit;
 use crate::telemetry::Rejected;
 
 /// How soon a producer may try again when a bound is hit.
@@ -37,7 +39,10 @@ pub(crate) enum Rejection {
     },
     Truncated,
     Stalled(Duration),
-    Full(Full),
+    /// No room for its data, or no store that works.
+    Store(StoreError),
+    /// The channel was removed while the request was read.
+    Gone,
     Refused(Refusal),
     /// The event came with a spent hop budget.
     Loop,
@@ -67,10 +72,13 @@ impl Rejection {
             Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, Rejected::TooLarge),
             Self::Truncated => (StatusCode::BAD_REQUEST, Rejected::Truncated),
             Self::Stalled(_) => (StatusCode::REQUEST_TIMEOUT, Rejected::Truncated),
-            Self::Full(_) | Self::Connections { .. } => {
+            Self::Store(_) | Self::Connections { .. } => {
                 (StatusCode::SERVICE_UNAVAILABLE, Rejected::Overloaded)
             }
-            Self::Refused(Refusal::Unknown(_)) => (StatusCode::NOT_FOUND, Rejected::Address),
+            Self::Gone | Self::Refused(Refusal::Unknown(_)) => {
+                (StatusCode::NOT_FOUND, Rejected::Address)
+            }
+            Self::Refused(Refusal::SourceBroke) => (StatusCode::BAD_REQUEST, Rejected::Truncated),
             Self::Refused(Refusal::Publish(_) | Refusal::Backlog { .. }) => {
                 (StatusCode::SERVICE_UNAVAILABLE, Rejected::Overloaded)
             }
@@ -107,7 +115,8 @@ impl Rejection {
             Self::Stalled(bound) => {
                 format!("no byte of the body came for {bound:?}, the limit (setting timeouts.bodyIdle)")
             }
-            Self::Full(full) => full.to_string(),
+            Self::Store(error) => error.to_string(),
+            Self::Gone => "the channel was removed".into(),
             Self::Refused(refusal) => refusal.to_string(),
             Self::Loop => "the event's hop budget is spent: it went through too many channels (setting limits.hops)".into(),
             Self::Failed(failure) => failure.reason.clone(),
@@ -151,6 +160,26 @@ impl From<AddressError> for Rejection {
 impl From<Invalid> for Rejection {
     fn from(invalid: Invalid) -> Self {
         Self::Invalid(invalid)
+    }
+}
+
+impl From<Unfit<BrokeOff>> for Rejection {
+    fn from(unfit: Unfit<BrokeOff>) -> Self {
+        match unfit {
+            Unfit::TooLarge {
+                size,
+                limit,
+                setting,
+            } => Self::TooLarge {
+                size,
+                limit,
+                setting,
+            },
+            Unfit::Store(StoreError::Length { .. }) => Self::Truncated,
+            Unfit::Store(error) => Self::Store(error),
+            Unfit::Source(BrokeOff::Truncated) => Self::Truncated,
+            Unfit::Source(BrokeOff::Stalled(bound)) => Self::Stalled(bound),
+        }
     }
 }
 

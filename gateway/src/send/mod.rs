@@ -5,23 +5,27 @@ mod pool;
 mod tls;
 mod wire;
 
+use std::error::Error as _;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use towpath_config::topology::Destination;
-use towpath_event::Payload;
+use towpath_event::{Payload, ReadError};
+
+use crate::intake::{Source, poll_data};
 
 use body::PayloadBody;
 use pool::{Lent, Sender};
 pub(crate) use pool::{Limits, Pool};
+use wire::Line;
 
 /// Where an attempt connects to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -70,6 +74,8 @@ pub(crate) enum SendError {
     Timeout(Duration),
     #[error("the connection broke: {0}")]
     Broken(#[source] hyper::Error),
+    #[error("{0}")]
+    Payload(#[from] ReadError),
     #[error("the gateway is ending")]
     Closed,
 }
@@ -107,17 +113,7 @@ pub(crate) struct Answer {
 impl Answer {
     /// The next piece of the body; `None` at its end.
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, SendError> {
-        loop {
-            match self.body.frame().await {
-                None => return Ok(None),
-                Some(Ok(frame)) => {
-                    if let Ok(data) = frame.into_data() {
-                        return Ok(Some(data));
-                    }
-                }
-                Some(Err(error)) => return Err(SendError::Broken(error)),
-            }
-        }
+        std::future::poll_fn(|cx| self.poll_chunk(cx)).await
     }
 
     /// Body length that the peer announced, in bytes.
@@ -128,6 +124,14 @@ impl Answer {
     /// The body was read to its end: keeps the connection for the next attempt.
     pub(crate) fn finish(self) {
         self.connection.give_back();
+    }
+}
+
+impl Source for Answer {
+    type Error = SendError;
+
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, SendError>> {
+        poll_data(&mut self.body, cx).map_err(SendError::of)
     }
 }
 
@@ -142,19 +146,18 @@ pub(crate) async fn post(
     headers: impl Fn() -> HeaderMap,
     payload: &Payload,
 ) -> Result<Answer, SendError> {
+    let body = |line: &Arc<Line>| PayloadBody::new(payload, Arc::clone(line));
     let mut fresh = false;
     loop {
         let mut connection = pool.lend(endpoint, fresh).await?;
         let result = match &mut connection.sender {
             Sender::Http1(sender) => {
-                sender
-                    .send_request(http1_request(destination, headers(), payload))
-                    .await
+                let request = http1_request(destination, headers(), body(&connection.line));
+                sender.send_request(request).await
             }
             Sender::Http2(sender) => {
-                sender
-                    .send_request(http2_request(destination, headers(), payload))
-                    .await
+                let request = http2_request(destination, headers(), body(&connection.line));
+                sender.send_request(request).await
             }
         };
         match result {
@@ -171,7 +174,20 @@ pub(crate) async fn post(
                 tracing::debug!(%error, "a kept connection was closed by its peer; sending again on a fresh one");
                 fresh = true;
             }
-            Err(error) => return Err(SendError::Broken(error)),
+            Err(error) => return Err(SendError::of(error)),
+        }
+    }
+}
+
+impl SendError {
+    /// What broke the exchange: the connection, or the payload that was being sent on it.
+    fn of(error: hyper::Error) -> Self {
+        let payload = error
+            .source()
+            .and_then(|source| source.downcast_ref::<ReadError>());
+        match payload {
+            Some(unreadable) => Self::Payload(unreadable.clone()),
+            None => Self::Broken(error),
         }
     }
 }
@@ -179,10 +195,10 @@ pub(crate) async fn post(
 fn http1_request(
     destination: &Destination,
     headers: HeaderMap,
-    payload: &Payload,
+    body: PayloadBody,
 ) -> Request<PayloadBody> {
     let root = || PathAndQuery::from_static("/");
-    let mut request = request(headers, payload);
+    let mut request = request(headers, body);
     *request.uri_mut() = Uri::from(
         destination
             .uri
@@ -204,15 +220,15 @@ fn http1_request(
 fn http2_request(
     destination: &Destination,
     headers: HeaderMap,
-    payload: &Payload,
+    body: PayloadBody,
 ) -> Request<PayloadBody> {
-    let mut request = request(headers, payload);
+    let mut request = request(headers, body);
     *request.uri_mut() = destination.uri.clone();
     request
 }
 
-fn request(headers: HeaderMap, payload: &Payload) -> Request<PayloadBody> {
-    let mut request = Request::new(PayloadBody::new(payload.clone()));
+fn request(headers: HeaderMap, body: PayloadBody) -> Request<PayloadBody> {
+    let mut request = Request::new(body);
     *request.method_mut() = Method::POST;
     *request.headers_mut() = headers;
     request

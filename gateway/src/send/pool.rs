@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ use tokio::time::Instant;
 
 use super::body::PayloadBody;
 use super::tls::Trust;
-use super::wire::{Stream, Wire};
+use super::wire::{Line, Stream, Wire};
 use super::{Endpoint, Peer, SendError};
 use crate::workers;
 
@@ -45,8 +44,8 @@ struct Host {
     idle: Box<[Mutex<Idle>]>,
 }
 
-/// An idle HTTP/1.1 connection, the count of bytes received on it, and since when it is idle.
-type Kept = (http1::SendRequest<PayloadBody>, Arc<AtomicU64>, Instant);
+/// An idle HTTP/1.1 connection, what is known of it, and since when it is idle.
+type Kept = (http1::SendRequest<PayloadBody>, Arc<Line>, Instant);
 
 #[derive(Default)]
 struct Idle {
@@ -61,7 +60,8 @@ pub(crate) struct Lent {
     pub(crate) sender: Sender,
     /// It carried a request before this one.
     reused: bool,
-    received: Arc<AtomicU64>,
+    /// What is known of it.
+    pub(crate) line: Arc<Line>,
     received_before: u64,
     host: Arc<Host>,
     _permit: OwnedSemaphorePermit,
@@ -90,19 +90,18 @@ impl Pool {
             .acquire_owned()
             .await
             .map_err(|_| SendError::Closed)?;
-        if !fresh && let Some((sender, received)) = host.reuse(self.limits.idle_timeout) {
-            let received_before = received.load(Ordering::Relaxed);
+        if !fresh && let Some((sender, line)) = host.reuse(self.limits.idle_timeout) {
             return Ok(Lent {
                 sender,
                 reused: true,
-                received,
-                received_before,
+                received_before: line.received(),
+                line,
                 host,
                 _permit: permit,
             });
         }
         let dialled = tokio::time::timeout(self.limits.connect_timeout, self.dial(endpoint)).await;
-        let (sender, received) = match dialled {
+        let (sender, line) = match dialled {
             Ok(result) => result?,
             Err(_) => return Err(SendError::ConnectTimeout(self.limits.connect_timeout)),
         };
@@ -112,7 +111,7 @@ impl Pool {
         Ok(Lent {
             sender,
             reused: false,
-            received,
+            line,
             received_before: 0,
             host,
             _permit: permit,
@@ -145,7 +144,7 @@ impl Pool {
         host
     }
 
-    async fn dial(&self, endpoint: &Endpoint) -> Result<(Sender, Arc<AtomicU64>), SendError> {
+    async fn dial(&self, endpoint: &Endpoint) -> Result<(Sender, Arc<Line>), SendError> {
         let stream = match &endpoint.peer {
             Peer::Address(address) => TcpStream::connect(address).await,
             Peer::Name(authority) => {
@@ -169,7 +168,8 @@ impl Pool {
                 Stream::Tls(Box::new(connected))
             }
         };
-        let (wire, received) = Wire::new(stream);
+        let line = Arc::<Line>::default();
+        let wire = Wire::new(stream, Arc::clone(&line));
         let sender = if http2 {
             handshake_http2(wire).await
         } else {
@@ -177,7 +177,7 @@ impl Pool {
         };
         Ok((
             sender.map_err(|error| SendError::Connect(io::Error::other(error)))?,
-            received,
+            line,
         ))
     }
 }
@@ -250,7 +250,7 @@ impl Host {
 
     /// An idle connection of this thread that can take a request now: the one used last, since it is the likeliest
     /// to be alive. One whose peer answered early and still takes the last request's body is passed over.
-    fn reuse(&self, idle_timeout: Duration) -> Option<(Sender, Arc<AtomicU64>)> {
+    fn reuse(&self, idle_timeout: Duration) -> Option<(Sender, Arc<Line>)> {
         let mut idle = self.idle();
         if let Some((shared, used)) = &mut idle.http2
             && !shared.is_closed()
@@ -261,8 +261,8 @@ impl Host {
         let usable =
             |(sender, _, since): &Kept| sender.is_ready() && since.elapsed() < idle_timeout;
         let position = idle.http1.iter().rposition(usable)?;
-        let (sender, received, _) = idle.http1.remove(position);
-        Some((Sender::Http1(sender), received))
+        let (sender, line, _) = idle.http1.remove(position);
+        Some((Sender::Http1(sender), line))
     }
 }
 
@@ -291,7 +291,7 @@ impl Lent {
     /// The peer had closed this kept connection before it saw the request: nothing of an answer came.
     pub(crate) fn may_resend(&self, error: &hyper::Error) -> bool {
         let unseen = match &self.sender {
-            Sender::Http1(_) => self.received.load(Ordering::Relaxed) == self.received_before,
+            Sender::Http1(_) => self.line.received() == self.received_before,
             Sender::Http2(_) => error.is_canceled() || error.is_closed(),
         };
         self.reused && unseen
@@ -305,7 +305,7 @@ impl Lent {
             self.host
                 .idle()
                 .http1
-                .push((sender, self.received, Instant::now()));
+                .push((sender, self.line, Instant::now()));
         }
     }
 }

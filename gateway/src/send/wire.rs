@@ -1,19 +1,27 @@
-//! A client connection's bytes, counted as they come, so that a resend can know that none of an answer came.
+//! A client connection's bytes: counted as they come, so that a resend can know that none of an answer came, and cut
+//! off with a reset when the body of a request cannot be sent to its end.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-/// Plain or TLS, with a count of the bytes received.
+/// Plain or TLS.
 pub(crate) struct Wire {
     stream: Stream,
-    received: Arc<AtomicU64>,
+    line: Arc<Line>,
+}
+
+/// What is known and wanted of a connection.
+#[derive(Debug, Default)]
+pub(crate) struct Line {
+    received: AtomicU64,
+    abort: AtomicBool,
 }
 
 /// The two kinds of connection.
@@ -23,15 +31,42 @@ pub(crate) enum Stream {
 }
 
 impl Wire {
-    pub(crate) fn new(stream: Stream) -> (Self, Arc<AtomicU64>) {
-        let received = Arc::default();
-        (
-            Self {
-                stream,
-                received: Arc::clone(&received),
-            },
-            received,
-        )
+    pub(crate) fn new(stream: Stream, line: Arc<Line>) -> Self {
+        Self { stream, line }
+    }
+
+    fn tcp(&self) -> &TcpStream {
+        match &self.stream {
+            Stream::Plain(stream) => stream,
+            Stream::Tls(stream) => stream.get_ref().0,
+        }
+    }
+}
+
+impl Line {
+    /// Bytes received.
+    pub(crate) fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    /// Ends the connection with a reset, not with an orderly close: some servers take that for the end of a short but
+    /// valid body (DESIGN section 12, Cut-through).
+    pub(crate) fn abort(&self) {
+        self.abort.store(true, Ordering::Relaxed);
+    }
+
+    fn is_aborted(&self) -> bool {
+        self.abort.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        if self.line.is_aborted()
+            && let Err(error) = self.tcp().set_zero_linger()
+        {
+            tracing::debug!(%error, "a connection is closed without a reset");
+        }
     }
 }
 
@@ -46,7 +81,8 @@ impl AsyncRead for Wire {
             Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Stream::Tls(stream) => Pin::new(stream.as_mut()).poll_read(cx, buf),
         };
-        self.received
+        self.line
+            .received
             .fetch_add((buf.filled().len() - before) as u64, Ordering::Relaxed);
         result
     }
@@ -72,6 +108,9 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.line.is_aborted() {
+            return Poll::Ready(Ok(()));
+        }
         match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Stream::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),

@@ -11,7 +11,7 @@ use prometheus::{
 };
 use tokio::time::Instant;
 use towpath_config::topology::{Channel, ChannelKind, Subscription};
-use towpath_payloads::Budget;
+use towpath_payloads::{Budget, PayloadMetrics};
 
 use super::event_types::EventTypes;
 
@@ -28,6 +28,8 @@ pub(crate) struct Metrics {
     registry: Registry,
     event_types: EventTypes,
     budget: Budget,
+    /// Of the payload stores.
+    pub(crate) payloads: PayloadMetrics,
     dispatch_seconds: HistogramVec,
     client_seconds: HistogramVec,
     server_seconds: HistogramVec,
@@ -72,7 +74,10 @@ impl Rejected {
 
 impl Metrics {
     /// Registers everything. `event_types` bounds the distinct values of `cloudevents_type`.
-    pub(crate) fn new(event_types: usize, budget: Budget) -> Self {
+    ///
+    /// # Errors
+    /// A metric of a payload store has a name that is there already.
+    pub(crate) fn new(event_types: usize, budget: Budget) -> prometheus::Result<Self> {
         let registry = Registry::new();
         let http = [
             "http_request_method",
@@ -80,9 +85,10 @@ impl Metrics {
             "url_scheme",
         ];
         let bytes = exponential_buckets(64.0, 8.0, 8).unwrap_or_default();
-        Self {
+        Ok(Self {
             event_types: EventTypes::new(event_types),
             budget,
+            payloads: PayloadMetrics::register(&registry)?,
             dispatch_seconds: histogram(
                 &registry,
                 "kn_eventing_dispatch_duration_seconds",
@@ -169,7 +175,7 @@ impl Metrics {
                 "Connections from producers",
             ),
             registry,
-        }
+        })
     }
 
     /// All metrics in Prometheus's text format.

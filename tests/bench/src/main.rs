@@ -1,4 +1,5 @@
-//! The benchmarks: what one hop of a 5-step workflow costs, side by side over several systems; and what Triggers cost.
+//! The benchmarks: what one hop of a 5-step workflow costs, side by side over several systems; what Triggers cost; and
+//! what bulky payloads cost.
 
 mod child;
 mod client;
@@ -8,6 +9,7 @@ mod frames;
 mod histogram;
 mod options;
 mod payload;
+mod payloads;
 mod proc;
 mod report;
 mod round;
@@ -37,6 +39,8 @@ fn main() -> ExitCode {
         .map_err(anyhow::Error::from)
         .and_then(|runtime| match &options.command {
             Some(Command::Step(step)) => runtime.block_on(step::run(step)),
+            Some(Command::PayloadStep) => runtime.block_on(payloads::worker::run()),
+            Some(Command::Payloads(options)) => runtime.block_on(payloads::run(options)),
             Some(Command::Triggers(options)) => runtime.block_on(triggers::run(options)),
             None => runtime.block_on(run::run(&options)),
         });

@@ -1,7 +1,8 @@
 //! The command line of the benchmark.
 
+use crate::payloads::Scenario;
 use crate::systems::System;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -43,6 +44,11 @@ pub(crate) enum Command {
     /// Serves steps of the workflow until its standard input closes.
     #[command(hide = true)]
     Step(StepOptions),
+    /// Serves steps of the benchmark of payloads until its standard input closes.
+    #[command(hide = true)]
+    PayloadStep,
+    /// Measures what bulky payloads cost: hops by file, cut-through, peak memory, control bytes.
+    Payloads(PayloadsOptions),
     /// Measures what the Triggers of a broker cost an event that one of them takes, and how long they take to compile.
     Triggers(TriggersOptions),
 }
@@ -91,6 +97,52 @@ impl TriggersOptions {
             compiled: 500,
             ..self.clone()
         }
+    }
+}
+
+/// What to measure of payloads.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PayloadsOptions {
+    /// Scenarios to run, in this order; without any, all.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Scenario>,
+    /// Rounds of the scenarios that time hops or count control bytes.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000), default_value = "5")]
+    pub(crate) rounds: u32,
+    /// Rounds of the scenarios that measure memory, each with a fresh gateway.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100), default_value = "2")]
+    pub(crate) memory_rounds: u32,
+    /// 20 producers x 16 MB, the slow ones at 8 MB/s, instead of 200 x 64 MB at 1 MB/s.
+    #[arg(long)]
+    pub(crate) fast: bool,
+    /// A smoke test of less than a minute: small loads, one round. Its figures mean little.
+    #[arg(long, conflicts_with_all = ["rounds", "memory_rounds", "fast"])]
+    pub(crate) smoke: bool,
+    /// Longest time that one event may take, with every refusal; seconds.
+    #[arg(long, value_parser = parse_seconds, default_value = "1800")]
+    pub(crate) longest: Duration,
+    /// Settings of the gateway, `key=value`; may be given more than once.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Folder for payloads, made if need be; what is written in it is gone at the end. Best on a disk: on a tmpfs the
+    /// payloads count as the gateway's memory.
+    #[arg(long, default_value = "/var/tmp")]
+    pub(crate) scratch: PathBuf,
+    /// The gateway's binary; without it, `towpath` beside this program.
+    #[arg(long)]
+    pub(crate) gateway: Option<PathBuf>,
+    /// Folder for the JSON and the Markdown; without it, `target/bench`.
+    #[arg(long, default_value = "target/bench")]
+    pub(crate) out: PathBuf,
+}
+
+impl PayloadsOptions {
+    /// The scenarios that these options ask for.
+    pub(crate) fn scenarios(&self) -> Vec<Scenario> {
+        if self.only.is_empty() {
+            return Scenario::value_variants().to_vec();
+        }
+        self.only.clone()
     }
 }
 

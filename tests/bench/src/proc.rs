@@ -47,6 +47,34 @@ pub(crate) fn machine_cpu_seconds() -> Result<f64> {
     Ok(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
 }
 
+/// CPU seconds so far of the machine, and of this process with all children that it has waited for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CpuSeconds {
+    machine: f64,
+    ours: f64,
+}
+
+impl CpuSeconds {
+    /// What others took in between: other processes, and the kernel's own threads, such as those that write to disk.
+    pub(crate) fn others_since(self, before: Self) -> f64 {
+        (self.machine - before.machine) - (self.ours - before.ours)
+    }
+}
+
+/// Both at this moment. Children that still run are counted with the machine only.
+///
+/// # Errors
+/// This is not Linux.
+pub(crate) fn all_cpu_seconds() -> Result<CpuSeconds> {
+    let path = "/proc/self/stat";
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+    let ticks = family_ticks(&text).with_context(|| format!("{path} has no CPU times"))?;
+    Ok(CpuSeconds {
+        machine: machine_cpu_seconds()?,
+        ours: ticks as f64 / rustix::param::clock_ticks_per_second() as f64,
+    })
+}
+
 /// These CPU seconds as a share of what the machine had in this time, 0 to 1.
 ///
 /// # Errors
@@ -64,10 +92,21 @@ fn status_bytes(pid: u32, field: &str) -> Result<u64> {
 
 /// Fields 14 and 15, counted after the command name, which may itself hold blanks and brackets.
 fn cpu_ticks(stat: &str) -> Option<u64> {
-    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
-    let user: u64 = fields.next()?.parse().ok()?;
-    let system: u64 = fields.next()?.parse().ok()?;
-    user.checked_add(system)
+    sum_of_ticks(stat, 2)
+}
+
+/// The same and fields 16 and 17, which are of the children that were waited for.
+fn family_ticks(stat: &str) -> Option<u64> {
+    sum_of_ticks(stat, 4)
+}
+
+fn sum_of_ticks(stat: &str, count: usize) -> Option<u64> {
+    let fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
+    let ticks = fields
+        .map_while(|field| field.parse::<u64>().ok())
+        .take(count);
+    let ticks: Vec<u64> = ticks.collect();
+    (ticks.len() == count).then(|| ticks.into_iter().fold(0, u64::saturating_add))
 }
 
 /// The first line's fields but idle and waiting for disks; guests are counted in user time already.
@@ -95,12 +134,13 @@ fn status_field(status: &str, field: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{cpu_ticks, machine_ticks, status_field};
+    use super::{cpu_ticks, family_ticks, machine_ticks, status_field};
 
     #[test]
     fn cpu_ticks_are_user_and_system_whatever_the_name() {
-        let stat = "12 (a) b (c) S 1 12 12 0 -1 4194560 90 0 0 0 250 31 0 0 20 0 2 0 100 0 0";
+        let stat = "12 (a) b (c) S 1 12 12 0 -1 4194560 90 0 0 0 250 31 4 2 20 0 2 0 100 0 0";
         assert_eq!(cpu_ticks(stat), Some(281));
+        assert_eq!(family_ticks(stat), Some(287));
         assert_eq!(cpu_ticks("12 (a) S 1"), None);
     }
 

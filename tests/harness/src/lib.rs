@@ -6,10 +6,12 @@ pub mod command;
 pub mod event;
 pub mod gateway;
 pub mod manifest;
+pub mod memory;
 pub mod metrics;
 pub mod poll;
 pub mod raw;
 pub mod sender;
+pub mod servers;
 pub mod subscriber;
 pub mod tls;
 

@@ -44,7 +44,7 @@ pub(crate) fn lint(steps: &mut Steps) {
 
 /// All tests, against the binary that is built first.
 pub(crate) fn test(steps: &mut Steps) {
-    steps.step("tools for tests", tools::check_for_tests);
+    tools::for_tests(steps);
     steps.step("build", || {
         run(&mut cargo(&["build", "--package", "towpath"]))
     });
@@ -55,7 +55,7 @@ pub(crate) fn test(steps: &mut Steps) {
 
 /// The scenarios with all their events: what is too long for every change.
 pub(crate) fn soak(steps: &mut Steps) {
-    steps.step("tools for tests", tools::check_for_tests);
+    tools::for_tests(steps);
     steps.step("build", || {
         run(&mut cargo(&["build", "--release", "--package", "towpath"]))
     });

@@ -20,7 +20,7 @@ struct Options {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Builds the binary and runs all tests.
+    /// Builds the binary and runs all tests; the servers that they need are installed first.
     Test,
     /// Formatting, clippy, documentation, licences and sources of dependencies; warnings are errors.
     Lint,
@@ -43,7 +43,7 @@ enum Task {
     },
     /// The long variants: scenarios with all their events, ten minutes of each fuzz target, and a long benchmark.
     Soak,
-    /// Installs what lint needs into `target/tools`.
+    /// Installs what lint needs into `target/tools`, and the servers that tests need (see `tests/servers/README.md`).
     Tools,
 }
 

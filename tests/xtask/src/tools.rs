@@ -6,10 +6,18 @@ use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Installs everything that lint needs.
+/// Installs everything that lint and tests need.
 pub(crate) fn install(steps: &mut Steps) {
     steps.step("cargo-deny", || cargo_deny().map(drop));
+    for_tests(steps);
+}
+
+/// Sees that what the tests need is there, and installs what can be installed.
+pub(crate) fn for_tests(steps: &mut Steps) {
     steps.step("tools for tests", check_for_tests);
+    steps.step("servers for tests", || {
+        run(&mut at_root(&root().join("tests/servers/install")))
+    });
 }
 
 /// Where cargo-deny is; installs it if it is nowhere.
@@ -63,11 +71,12 @@ fn first_nightly(list: &str) -> Option<&str> {
     names.find(|name| name.starts_with("nightly"))
 }
 
-/// Checks that what the tests need is there: beside Rust, a C compiler (for TLS and the allocator).
+/// Checks that what the tests need is there: beside Rust, a C compiler (for TLS and the allocator). Go, which builds the
+/// servers, is asked for by their installer, and only when one of them is missing.
 ///
 /// # Errors
 /// One line for what is missing, with the way to get it.
-pub(crate) fn check_for_tests() -> Result<()> {
+fn check_for_tests() -> Result<()> {
     let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
     if !works(Path::new(&compiler)) {
         bail!(
@@ -75,7 +84,7 @@ pub(crate) fn check_for_tests() -> Result<()> {
             compiler.to_string_lossy()
         );
     }
-    println!("a C compiler is there; nothing else is needed");
+    println!("a C compiler is there");
     Ok(())
 }
 

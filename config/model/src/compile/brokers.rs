@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::annotations::Annotations;
 use super::broker_defaults::{BrokerDefaults, Wanted};
 use super::plan::{Findings, Plan, PlannedChannel, Site, broker_key, name_of};
 use super::resolve::named;
@@ -80,6 +81,9 @@ pub(super) fn plan<'a>(
         let site = Site::new(&object.origin, "Broker", &object.value.metadata, options);
         let key = broker_key(site.namespace, name_of(&object.value.metadata));
         addresses(&object.value, &key, options, plan);
+        if let Some(class) = foreign_class(&object.value, defaults.class(site.namespace)) {
+            plan.foreign_classes.insert(key.clone(), class.to_owned());
+        }
         let planned = planned(object, site, objects, options, defaults, findings);
         channels::insert(plan, key, planned, findings);
     }
@@ -94,11 +98,10 @@ fn planned<'a>(
     findings: &mut Findings,
 ) -> PlannedChannel<'a> {
     let broker = &object.value;
-    let written = broker.metadata.annotations.get(CLASS).map(String::as_str);
-    let class = written
-        .filter(|class| !class.is_empty())
-        .or_else(|| defaults.class(site.namespace));
-    if let Some(class) = class.filter(|class| *class != TOWPATH_CLASS) {
+    let class = class(broker, defaults.class(site.namespace));
+    let annotations = Annotations::new(&broker.metadata.annotations, &site);
+    annotations.note_presentation("Broker's Triggers", findings);
+    if let Some(class) = foreign_class(broker, class) {
         let message = format!(
             "runs as a memory broker here: Towpath stands in for class {class}, and keeps events in its process"
         );
@@ -119,6 +122,7 @@ fn planned<'a>(
         Some(delivery) => Some((Cow::Borrowed(delivery), site.field("spec.delivery"))),
         None => defaults.delivery(&Wanted { class, config_kind }, &site),
     };
+    let cut_through = annotations.flag(channels::CUT_THROUGH, true, findings);
     PlannedChannel {
         object_kind: "Broker".to_owned(),
         known_as: vec![(EVENTING.to_owned(), "Broker".to_owned())],
@@ -126,12 +130,23 @@ fn planned<'a>(
         backend: Backend::Memory(Memory {
             async_handler: false,
             on_full: OnFull::Reject,
-            cut_through: true,
+            cut_through,
         }),
         delivery,
         status: broker.status.as_ref(),
         site,
     }
+}
+
+/// Who runs a Broker in a cluster, if the files say it (B1.1); `default` is for one that does not.
+fn class<'a>(broker: &'a Broker, default: Option<&'a str>) -> Option<&'a str> {
+    let written = broker.metadata.annotations.get(CLASS).map(String::as_str);
+    written.filter(|class| !class.is_empty()).or(default)
+}
+
+/// Its class, unless that is ours.
+fn foreign_class<'a>(broker: &'a Broker, default: Option<&'a str>) -> Option<&'a str> {
+    class(broker, default).filter(|class| *class != TOWPATH_CLASS)
 }
 
 /// A ConfigMap must be there (B2.7); settings of other kinds belong to other classes.

@@ -8,11 +8,17 @@ use towpath_event::{Filter, FilterIndex};
 use super::Channels;
 use super::delivery::{self, Checked};
 use super::plan::{Findings, Plan, PlannedChannel, To, Wanted, WantedKind};
+use super::presentation::{self, Services};
 use super::resolve::Resolver;
 use crate::topology::{Channel, ChannelKey, Subscription, SubscriptionKey};
 
 /// Resolves and inherits: the channels with their subscriptions.
-pub(super) fn build(plan: &Plan<'_>, resolver: &Resolver<'_>, findings: &mut Findings) -> Channels {
+pub(super) fn build(
+    plan: &Plan<'_>,
+    resolver: &Resolver<'_>,
+    services: &Services<'_>,
+    findings: &mut Findings,
+) -> Channels {
     let deliveries: HashMap<&ChannelKey, Checked> = plan
         .channels
         .iter()
@@ -23,8 +29,8 @@ pub(super) fn build(plan: &Plan<'_>, resolver: &Resolver<'_>, findings: &mut Fin
         .collect();
     let mut by_channel: BTreeMap<&ChannelKey, Vec<Arc<Subscription>>> = BTreeMap::new();
     for wanted in &plan.subscriptions {
-        let subscription =
-            subscription(wanted, deliveries.get(&wanted.channel), resolver, findings);
+        let channel = deliveries.get(&wanted.channel);
+        let subscription = subscription(wanted, channel, resolver, services, findings);
         by_channel
             .entry(&wanted.channel)
             .or_default()
@@ -53,6 +59,7 @@ fn subscription(
     wanted: &Wanted<'_>,
     channel: Option<&Checked>,
     resolver: &Resolver<'_>,
+    services: &Services<'_>,
     findings: &mut Findings,
 ) -> Subscription {
     let own = wanted
@@ -75,15 +82,17 @@ fn subscription(
     };
     let mut resolve =
         |to: &Option<To<'_>>| to.as_ref().and_then(|to| resolver.resolve(to, findings));
+    let subscriber = resolve(&wanted.subscriber);
+    let reply = resolve(&wanted.reply);
     Subscription {
         key: SubscriptionKey(wanted.key.as_str().into()),
         namespace,
         name: wanted.name.as_str().into(),
         filter,
-        subscriber: resolve(&wanted.subscriber),
-        reply: resolve(&wanted.reply),
+        presentation: presentation::of(wanted, subscriber.as_ref(), services, resolver),
+        subscriber,
+        reply,
         dead_letter: checked.dead_letter,
         delivery: checked.delivery,
-        presentation: None,
     }
 }

@@ -1,9 +1,9 @@
 //! Channels: `Channel` with its template (A9.1, A9.5), implementations, and the settings that their annotations carry.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use super::CompileOptions;
+use super::annotations::Annotations;
 use super::defaults::Defaults;
 use super::owned::Owned;
 use super::plan::{Findings, Plan, PlannedChannel, Site, channel_key, name_of, namespace_of};
@@ -21,6 +21,8 @@ const ASYNC_HANDLER: &str = "messaging.knative.dev/async-handler";
 const SCOPE: &str = "eventing.knative.dev/scope";
 /// What an async channel does when a backlog is full.
 const ON_FULL: &str = "towpath.dev/on-full";
+/// Whether payloads are delivered while they are still being written (DESIGN section 12). Brokers carry it too.
+pub(super) const CUT_THROUGH: &str = "towpath.dev/cut-through";
 
 /// Plans every channel that files name; those of Sequences and Parallels are planned already.
 pub(super) fn plan<'a>(
@@ -100,15 +102,23 @@ pub(super) fn insert<'a>(
     }
 }
 
-fn check_generic(channel: &Channel, site: &Site<'_>, findings: &mut Findings) {
+fn check_generic<'a>(channel: &'a Channel, site: &Site<'a>, findings: &mut Findings) {
     if !channel.spec.subscribers.is_empty() {
         let message = "must be empty on a Channel; write a Subscription instead";
         findings.problem(&site.field("spec.subscribers"), message);
     }
-    if channel.metadata.annotations.contains_key(ASYNC_HANDLER) {
-        let site = site.field(&format!("metadata.annotations[{ASYNC_HANDLER}]"));
-        findings.note(&site, "has no effect on a Channel, in Knative as here; put it on the channelTemplate's metadata");
-    }
+    let annotations = Annotations::new(&channel.metadata.annotations, site);
+    annotations.note_unread(
+        ASYNC_HANDLER,
+        "has no effect on a Channel, in Knative as here; put it on the channelTemplate's metadata",
+        findings,
+    );
+    annotations.note_unread(
+        CUT_THROUGH,
+        "has no effect on a Channel; put it on the channelTemplate's metadata",
+        findings,
+    );
+    annotations.note_presentation("channel's Subscriptions", findings);
 }
 
 fn implementation<'a>(
@@ -119,11 +129,11 @@ fn implementation<'a>(
     let channel = &object.value;
     let site = Site::new(&object.origin, &channel.kind, &channel.metadata, options);
     let group = group_of(&channel.api_version);
-    let annotations = site.field("metadata.annotations");
+    let annotations = Annotations::new(&channel.metadata.annotations, &site);
+    annotations.note_presentation("channel's Subscriptions", findings);
     let backend = backend(
         &channel.kind,
         &site.field("kind"),
-        &channel.metadata.annotations,
         &annotations,
         &channel.spec,
         &site.field("spec"),
@@ -221,11 +231,10 @@ pub(super) fn from_template<'a>(
             "must be empty in a template; write Subscriptions instead",
         );
     }
-    let annotations = site.field("metadata.annotations");
+    let annotations = Annotations::new(&template.metadata.annotations, site);
     let backend = backend(
         kind,
         &site.field("kind"),
-        &template.metadata.annotations,
         &annotations,
         spec,
         &site.field("spec"),
@@ -245,8 +254,7 @@ pub(super) fn from_template<'a>(
 fn backend(
     kind: &str,
     kind_site: &Site<'_>,
-    annotations: &BTreeMap<String, String>,
-    annotations_site: &Site<'_>,
+    annotations: &Annotations<'_, '_>,
     spec: &ImplementationSpec,
     spec_site: &Site<'_>,
     findings: &mut Findings,
@@ -268,30 +276,17 @@ fn backend(
         );
         findings.note(kind_site, message);
     }
-    let annotation = |name: &str| {
-        annotations
-            .get(name)
-            .map(|value| (value.as_str(), annotations_site.field(&format!("[{name}]"))))
-    };
     let wrong_scope = |(value, _): &(&str, Site<'_>)| {
         kind == "InMemoryChannel" && !matches!(*value, "cluster" | "namespace")
     };
-    if let Some((value, site)) = annotation(SCOPE).filter(wrong_scope) {
+    if let Some((value, site)) = annotations.get(SCOPE).filter(wrong_scope) {
         findings.problem(
             &site,
             format!("`{value}` is not one of: cluster, namespace"),
         );
     }
-    let async_handler = annotation(ASYNC_HANDLER).is_some_and(|(value, site)| {
-        parse_bool(value).unwrap_or_else(|| {
-            findings.problem(
-                &site,
-                format!("`{value}` is not a boolean; write \"true\" or \"false\""),
-            );
-            false
-        })
-    });
-    let on_full = match annotation(ON_FULL) {
+    let async_handler = annotations.flag(ASYNC_HANDLER, false, findings);
+    let on_full = match annotations.get(ON_FULL) {
         None | Some(("Reject", _)) => OnFull::Reject,
         Some(("DeadLetter", _)) => OnFull::DeadLetter,
         Some((value, site)) => {
@@ -305,7 +300,7 @@ fn backend(
     Backend::Memory(Memory {
         async_handler,
         on_full,
-        cut_through: true,
+        cut_through: annotations.flag(CUT_THROUGH, true, findings),
     })
 }
 
@@ -322,15 +317,6 @@ fn check_backend(backend: &str, site: &Site<'_>, findings: &mut Findings) {
             site,
             format!("`{backend}` is not one of: memory, jetstream, kafka"),
         ),
-    }
-}
-
-/// Go's `strconv.ParseBool`, by which Knative reads the annotation (A3.3).
-fn parse_bool(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
-        "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
-        _ => None,
     }
 }
 

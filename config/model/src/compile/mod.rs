@@ -1,5 +1,6 @@
 //! The pure function objects -> topology (DESIGN section 3): the same objects and options always give the same result.
 
+mod annotations;
 mod broker_defaults;
 mod brokers;
 mod build;
@@ -15,6 +16,7 @@ mod lookup;
 mod owned;
 mod parallel;
 mod plan;
+mod presentation;
 mod replicas;
 mod report;
 mod resolve;
@@ -33,7 +35,7 @@ pub use report::{Hosted, Receiver, Report};
 use crate::names;
 use crate::problem::{Problem, Problems};
 use crate::read::Objects;
-use crate::topology::{Channel, ChannelKey, ChannelKind, Replicas, Topology};
+use crate::topology::{Channel, ChannelKey, ChannelKind, Presentation, Replicas, Topology};
 use plan::{Findings, Plan};
 
 /// How a problem begins whose reason may be an object that could not be read.
@@ -51,6 +53,8 @@ pub struct CompileOptions {
     pub addresses: BTreeMap<String, String>,
     /// Namespace of objects that name none; `default` by default.
     pub default_namespace: String,
+    /// `payloads.present` of the settings: for the report only, since the topology holds what objects say.
+    pub presentation: Presentation,
 }
 
 impl Default for CompileOptions {
@@ -59,6 +63,7 @@ impl Default for CompileOptions {
             cluster_domain: "cluster.local".to_owned(),
             addresses: BTreeMap::new(),
             default_namespace: "default".to_owned(),
+            presentation: Presentation::default(),
         }
     }
 }
@@ -99,7 +104,8 @@ pub fn compile(objects: &Objects, options: &CompileOptions) -> Result<Compiled, 
 
     let hosts = hosts(&plan, options, found);
     let resolver = resolve::Resolver::new(objects, options, &plan, &hosts);
-    let channels = build::build(&plan, &resolver, found);
+    let services = presentation::Services::read(objects, options, found);
+    let channels = build::build(&plan, &resolver, &services, found);
     dependency::check(objects, options, &resolver, found);
     let secrets = secrets::collect(objects, options, &verifying, found);
     let replicas = replicas::collect(objects, options, &mut findings);
@@ -114,7 +120,7 @@ pub fn compile(objects: &Objects, options: &CompileOptions) -> Result<Compiled, 
         .keys()
         .filter(|key| !used_addresses.contains(*key));
     notes.extend(unused.map(|key| unused_address(key)));
-    let report = report::report(&channels, &plan, objects, notes, &replicas);
+    let report = report::report(&channels, &plan, objects, options, notes, &replicas);
     let topology = Topology {
         channels,
         hosts,

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::CompileOptions;
+use super::annotations::Annotations;
 use super::channels::{from_template, insert};
 use super::defaults::Defaults;
 use super::owned::Owned;
@@ -11,9 +12,9 @@ use super::plan::{
     Findings, Flow, Plan, PlannedChannel, Site, To, Wanted, channel_key, name_of, namespace_of,
 };
 use crate::names::child_name;
-use crate::objects::{Destination, Parallel, ParallelBranch};
+use crate::objects::{Destination, Parallel, ParallelBranch, ParallelSpec};
 use crate::read::{Object, Objects};
-use crate::topology::ChannelKey;
+use crate::topology::{ChannelKey, Presentation};
 
 /// Expands every Parallel into the plan.
 pub(super) fn expand<'a>(
@@ -43,9 +44,16 @@ pub(super) fn expand<'a>(
         plan.flows
             .insert(flow.clone(), channel_key(namespace, &names.input()));
         channels(object, names, &site, defaults, plan, findings);
+        let presentation =
+            Annotations::new(&object.value.metadata.annotations, &site).presentation(findings);
+        let expansion = Expansion {
+            spec: &object.value.spec,
+            names,
+            presentation,
+        };
         for (index, branch) in object.value.spec.branches.iter().enumerate() {
             let branch_site = site.field(&format!("spec.branches[{index}]"));
-            subscriptions(object, names, index, branch, &branch_site, plan, findings);
+            expansion.branch(index, branch, &branch_site, plan, findings);
         }
         owned.take_over(&flow, &names.all(object.value.spec.branches.len()));
     }
@@ -107,48 +115,66 @@ fn channels<'a>(
     }
 }
 
-/// The two Subscriptions of a branch.
-fn subscriptions<'a>(
-    object: &'a Object<Parallel>,
-    names: Names<'_>,
-    index: usize,
-    branch: &'a ParallelBranch,
-    site: &Site<'a>,
-    plan: &mut Plan<'a>,
-    findings: &mut Findings,
-) {
-    let written = |field: &str, to: &'a Option<Destination>| {
-        to.as_ref()
-            .map(|to| To::Written(Cow::Borrowed(to), site.field(field)))
-    };
-    if branch.subscriber.is_none() {
-        findings.problem(
-            &site.field("subscriber"),
-            "missing; a branch needs somebody who gets the events",
-        );
+/// A Parallel on its way to Subscriptions.
+struct Expansion<'a, 'n> {
+    spec: &'a ParallelSpec,
+    names: Names<'n>,
+    presentation: Option<Presentation>,
+}
+
+impl<'a> Expansion<'a, '_> {
+    /// The two Subscriptions of a branch.
+    fn branch(
+        &self,
+        index: usize,
+        branch: &'a ParallelBranch,
+        site: &Site<'a>,
+        plan: &mut Plan<'a>,
+        findings: &mut Findings,
+    ) {
+        let Self {
+            spec,
+            names,
+            presentation,
+        } = *self;
+        let written = |field: &str, to: &'a Option<Destination>| {
+            to.as_ref()
+                .map(|to| To::Written(Cow::Borrowed(to), site.field(field)))
+        };
+        if branch.subscriber.is_none() {
+            findings.problem(
+                &site.field("subscriber"),
+                "missing; a branch needs somebody who gets the events",
+            );
+        }
+        let wanted = |name: String, channel: ChannelKey| Wanted {
+            presentation,
+            ..Wanted::of_flow(name, channel, site.clone())
+        };
+        let input = channel_key(site.namespace, &names.input());
+        let own = channel_key(site.namespace, &names.branch(index));
+        let filter = written("filter", &branch.filter);
+        plan.subscriptions.push(Wanted {
+            reply: filter.is_some().then(|| To::Channel(own.clone())),
+            subscriber: filter.or_else(|| Some(To::Channel(own.clone()))),
+            ..wanted(names.filter(index), input)
+        });
+        let whole = Site {
+            path: "spec.reply".to_owned(),
+            ..site.clone()
+        };
+        plan.subscriptions.push(Wanted {
+            subscriber: written("subscriber", &branch.subscriber),
+            reply: written("reply", &branch.reply).or_else(|| {
+                spec.reply
+                    .as_ref()
+                    .map(|to| To::Written(Cow::Borrowed(to), whole))
+            }),
+            delivery: branch
+                .delivery
+                .as_ref()
+                .map(|delivery| (Cow::Borrowed(delivery), site.field("delivery"))),
+            ..wanted(names.branch(index), own)
+        });
     }
-    let wanted = |name: String, channel: ChannelKey| Wanted::of_flow(name, channel, site.clone());
-    let input = channel_key(site.namespace, &names.input());
-    let own = channel_key(site.namespace, &names.branch(index));
-    let filter = written("filter", &branch.filter);
-    plan.subscriptions.push(Wanted {
-        reply: filter.is_some().then(|| To::Channel(own.clone())),
-        subscriber: filter.or_else(|| Some(To::Channel(own.clone()))),
-        ..wanted(names.filter(index), input)
-    });
-    let whole = Site {
-        path: "spec.reply".to_owned(),
-        ..site.clone()
-    };
-    let reply = object.value.spec.reply.as_ref();
-    plan.subscriptions.push(Wanted {
-        subscriber: written("subscriber", &branch.subscriber),
-        reply: written("reply", &branch.reply)
-            .or_else(|| reply.map(|to| To::Written(Cow::Borrowed(to), whole))),
-        delivery: branch
-            .delivery
-            .as_ref()
-            .map(|delivery| (Cow::Borrowed(delivery), site.field("delivery"))),
-        ..wanted(names.branch(index), own)
-    });
 }

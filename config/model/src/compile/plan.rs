@@ -11,7 +11,7 @@ use super::CompileOptions;
 use crate::objects::{DeliverySpec, Destination, ObjectMeta, Status};
 use crate::problem::Problem;
 use crate::read::{Origin, label};
-use crate::topology::{Backend, ChannelKey, ChannelKind};
+use crate::topology::{Backend, ChannelKey, ChannelKind, Presentation};
 
 /// A field of an object: where to point when something is wrong with it.
 #[derive(Debug, Clone)]
@@ -111,6 +111,8 @@ pub(super) struct Plan<'a> {
     /// Address of each broker, and those that a dump says it has elsewhere, as host and path without a slash at
     /// its end.
     pub(super) broker_addresses: HashMap<(String, String), ChannelKey>,
+    /// The class of each broker that another than Towpath runs in a cluster.
+    pub(super) foreign_classes: HashMap<ChannelKey, String>,
 }
 
 /// A Sequence or Parallel.
@@ -168,6 +170,8 @@ pub(super) struct Wanted<'a> {
     pub(super) reply: Option<To<'a>>,
     pub(super) delivery: Option<(Cow<'a, DeliverySpec>, Site<'a>)>,
     pub(super) kind: WantedKind,
+    /// What its own object says, or the Sequence or Parallel that it is of.
+    pub(super) presentation: Option<Presentation>,
 }
 
 impl<'a> Wanted<'a> {
@@ -184,6 +188,7 @@ impl<'a> Wanted<'a> {
             reply: None,
             delivery: None,
             kind: WantedKind::Subscription,
+            presentation: None,
         }
     }
 }

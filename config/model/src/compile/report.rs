@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use super::Channels;
 use super::plan::Plan;
+use super::{Channels, CompileOptions};
 use crate::problem::Problem;
 use crate::read::{Objects, Skipped};
-use crate::topology::{Channel, ChannelKind, Destination, Replicas, Subscription, Target};
+use crate::topology::{
+    Channel, ChannelKind, Destination, Presentation, Replicas, Subscription, Target,
+};
 
 /// What would run, what is skipped, and what a user may not expect.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -50,12 +52,16 @@ pub struct Receiver {
     pub dead_letter: Option<String>,
     /// Further attempts after the first.
     pub retry: u32,
+    /// How the subscriber gets payloads that were set aside, by its object or by the settings. `Inline` for one that
+    /// is hosted here, which gets no payload at all: it passes on.
+    pub presentation: Presentation,
 }
 
 pub(super) fn report(
     channels: &Channels,
     plan: &Plan<'_>,
     objects: &Objects,
+    options: &CompileOptions,
     notes: Vec<Problem>,
     replicas: &Replicas,
 ) -> Report {
@@ -100,6 +106,7 @@ pub(super) fn report(
                     },
                     dead_letter: shown(&subscription.dead_letter),
                     retry: subscription.delivery.retry,
+                    presentation: presentation(subscription, options),
                 })
                 .collect(),
         })
@@ -119,6 +126,20 @@ pub(super) fn report(
         parallels: flows("Parallel"),
         skipped: objects.skipped.clone(),
         notes: super::sorted(notes),
+    }
+}
+
+fn presentation(subscription: &Subscription, options: &CompileOptions) -> Presentation {
+    match &subscription.subscriber {
+        Some(Destination {
+            target: Target::Service(_) | Target::Uri,
+            ..
+        }) => subscription.presentation.unwrap_or(options.presentation),
+        Some(Destination {
+            target: Target::Hosted(_),
+            ..
+        })
+        | None => Presentation::Inline,
     }
 }
 
@@ -179,6 +200,9 @@ impl fmt::Display for Report {
                 }
                 if receiver.retry > 0 {
                     writeln!(f, "    retry {}", receiver.retry)?;
+                }
+                if receiver.presentation != Presentation::Inline {
+                    writeln!(f, "    payload {}", receiver.presentation)?;
                 }
             }
         }

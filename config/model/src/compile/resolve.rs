@@ -303,6 +303,17 @@ impl<'a> Resolver<'a> {
         })
     }
 
+    /// Namespace and name of the Service of the files that a destination's URL means, also where the settings send
+    /// elsewhere instead. A channel or broker that is hosted here has none.
+    pub(super) fn service_of(&self, to: &Destination) -> Option<(&'a str, &'a str)> {
+        if matches!(to.target, Target::Hosted(_)) {
+            return None;
+        }
+        let url = url::Url::parse(&to.url).ok()?;
+        self.lookup
+            .service_of_host(&names::normal_host(url.host_str()?))
+    }
+
     /// Who stands behind a URL.
     fn target(
         &self,

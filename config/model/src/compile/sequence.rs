@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::CompileOptions;
+use super::annotations::Annotations;
 use super::channels::{from_template, insert};
 use super::defaults::Defaults;
 use super::owned::Owned;
@@ -12,6 +13,7 @@ use super::plan::{
 use crate::names::child_name;
 use crate::objects::Sequence;
 use crate::read::{Object, Objects};
+use crate::topology::Presentation;
 
 /// Expands every Sequence into the plan.
 pub(super) fn expand<'a>(
@@ -41,7 +43,9 @@ pub(super) fn expand<'a>(
         plan.flows
             .insert(flow.clone(), channel_key(namespace, &step_name(name, 0)));
         channels(object, &site, defaults, plan, findings);
-        subscriptions(object, &site, plan);
+        let presentation =
+            Annotations::new(&object.value.metadata.annotations, &site).presentation(findings);
+        subscriptions(object, &site, presentation, plan);
         let names = (0..object.value.spec.steps.len())
             .map(|step| step_name(name, step))
             .collect();
@@ -84,7 +88,12 @@ fn channels<'a>(
     }
 }
 
-fn subscriptions<'a>(object: &'a Object<Sequence>, site: &Site<'a>, plan: &mut Plan<'a>) {
+fn subscriptions<'a>(
+    object: &'a Object<Sequence>,
+    site: &Site<'a>,
+    presentation: Option<Presentation>,
+    plan: &mut Plan<'a>,
+) {
     let spec = &object.value.spec;
     let sequence = name_of(&object.value.metadata);
     for (step, value) in spec.steps.iter().enumerate() {
@@ -111,6 +120,7 @@ fn subscriptions<'a>(object: &'a Object<Sequence>, site: &Site<'a>, plan: &mut P
                 .delivery
                 .as_ref()
                 .map(|delivery| (Cow::Borrowed(delivery), step_site.field("delivery"))),
+            presentation,
             ..Wanted::of_flow(name, channel, step_site)
         });
     }

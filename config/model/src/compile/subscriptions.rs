@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use super::CompileOptions;
+use super::annotations::Annotations;
 use super::owned::Owned;
 use super::plan::{
     Findings, Plan, Site, To, Wanted, WantedKind, channel_key, name_of, namespace_of,
@@ -88,6 +89,7 @@ pub(super) fn plan<'a>(
             subscriber,
             reply,
             delivery,
+            presentation: Annotations::new(&meta.annotations, &site).presentation(findings),
             site,
             kind: WantedKind::Subscription,
         });
@@ -212,5 +214,7 @@ fn entry_wanted<'a>(
         site,
         key,
         kind: WantedKind::Entry,
+        // An entry has no metadata, so only the subscriber's Service can say it.
+        presentation: None,
     }
 }

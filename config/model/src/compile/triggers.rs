@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
+use super::annotations::Annotations;
 use super::filters::Compiler;
 use super::plan::{Findings, Plan, Site, To, Wanted, WantedKind, channel_key, name_of};
 use super::resolve::named;
@@ -33,6 +34,14 @@ pub(super) fn plan<'a>(
         }
         check_injection(trigger, &site, findings);
         let broker = broker(trigger, &site, plan, findings);
+        let annotations = Annotations::new(&trigger.metadata.annotations, &site);
+        let presentation = annotations.presentation(findings);
+        let class = broker
+            .as_ref()
+            .and_then(|key| plan.foreign_classes.get(key));
+        if let Some(class) = class.filter(|_| presentation.is_some()) {
+            annotations.note_foreign_class(class, findings);
+        }
         let mut compiler = Compiler {
             findings,
             verifying: &mut verifying,
@@ -66,6 +75,7 @@ pub(super) fn plan<'a>(
             site,
             key,
             kind: WantedKind::Trigger,
+            presentation,
         });
     }
     verifying

@@ -202,6 +202,7 @@ impl Settings {
         crate::CompileOptions {
             cluster_domain: self.cluster_domain.clone(),
             addresses: self.addresses.clone(),
+            presentation: self.payloads.present,
             ..crate::CompileOptions::default()
         }
     }

@@ -1,6 +1,6 @@
 //! Settings from a YAML text, and from single keys.
 
-use super::table::{KEYS, Key};
+use super::table::{Key, keys};
 use super::{Settings, validate};
 use crate::names::nearest;
 use crate::problem::{Place, Problem, Problems};
@@ -104,7 +104,7 @@ fn set(settings: &mut Settings, name: &str, value: &str) -> Result<(), String> {
             .insert(entry.to_owned(), value.to_owned());
         return Ok(());
     }
-    match KEYS.iter().find(|key| key.name == name) {
+    match keys().iter().find(|key| key.name == name) {
         Some(key) => (key.set)(settings, value),
         None => Err(unknown(name)),
     }
@@ -113,13 +113,14 @@ fn set(settings: &mut Settings, name: &str, value: &str) -> Result<(), String> {
 fn unknown(name: &str) -> String {
     let last = |name: &'static str| name.rsplit('.').next().unwrap_or(name);
     let group = format!("{name}.");
-    if let Some(key) = KEYS.iter().find(|key| key.name.starts_with(&group)) {
+    if let Some(key) = keys().iter().find(|key| key.name.starts_with(&group)) {
         return format!("is a group of keys; set one of them, as `{}`", key.name);
     }
     // Two ways to go wrong: a letter in the name, or the right name in the wrong place.
-    let near = nearest(name, KEYS.iter().map(|key| key.name)).or_else(|| {
+    let near = nearest(name, keys().iter().map(|key| key.name)).or_else(|| {
         let wanted = name.rsplit('.').next().unwrap_or(name);
-        KEYS.iter()
+        keys()
+            .iter()
             .find(|key| last(key.name) == wanted)
             .map(|key| key.name)
     });
@@ -170,10 +171,10 @@ impl Reading {
                 .strip_prefix(name)
                 .is_some_and(|rest| rest.starts_with('.'))
         };
-        let is_group = name == ADDRESSES || KEYS.iter().any(|key| inside(&key));
+        let is_group = name == ADDRESSES || keys().iter().any(|key| inside(&key));
         match (scalar(&entry.node.value), &entry.node.value) {
             // A null leaves the default, but hides no typo.
-            (_, Value::Null) if is_group || KEYS.iter().any(|key| key.name == name) => {}
+            (_, Value::Null) if is_group || keys().iter().any(|key| key.name == name) => {}
             (_, Value::Mapping(_)) if is_group => self.mapping(&entry.node, name),
             (_, value) if is_group => {
                 self.problem(
@@ -189,7 +190,7 @@ impl Reading {
                 }
             }
             (None, value)
-                if KEYS.iter().any(|key| key.name == name) || name.starts_with("addresses.") =>
+                if keys().iter().any(|key| key.name == name) || name.starts_with("addresses.") =>
             {
                 self.problem(
                     entry.key_place,

@@ -1,4 +1,6 @@
-//! Rules of the settings, all of them in one place.
+//! Rules of the settings, all of them in one place; those of stores are a file of it.
+
+mod stores;
 
 use std::time::Duration;
 
@@ -19,6 +21,11 @@ const MIN_EVENT: u64 = 64 * KIB;
 /// What an HTTP server needs to read at all, and what nobody needs more of.
 const HEADER_BYTES: std::ops::RangeInclusive<u64> = 8 * KIB..=MIB;
 
+/// From what makes a reference worth its while to what brokers take by default.
+const INLINE_MAX: std::ops::RangeInclusive<u64> = KIB..=MIB;
+/// Largest events in the message that must fit in the budget, of which replies have a quarter to themselves.
+const INLINE_AT_ONCE: u64 = 4;
+
 /// Every rule that the settings break.
 pub(super) fn broken(settings: &Settings) -> Vec<Broken> {
     // Taken apart by name, so that a new setting cannot be forgotten here.
@@ -31,8 +38,8 @@ pub(super) fn broken(settings: &Settings) -> Vec<Broken> {
         addresses,
         limits,
         memory,
-        store: _,
-        payloads: _,
+        store,
+        payloads,
         timeouts,
         delivery: Delivery {
             backoff_max,
@@ -98,13 +105,17 @@ pub(super) fn broken(settings: &Settings) -> Vec<Broken> {
         ("timeouts.attempt", attempt),
         ("timeouts.idleConnection", idle_connection),
         ("delivery.backoffMax", backoff_max),
+        ("store.sweepPeriod", &store.sweep_period),
     ];
     for (key, value) in positive {
         rule(key, !value.is_zero(), "must be over 0s".to_owned());
     }
-    let durations = positive
-        .into_iter()
-        .chain([("shutdown.delay", delay), ("shutdown.grace", grace)]);
+    let durations = positive.into_iter().chain([
+        ("store.ttl", &store.ttl),
+        ("payloads.referenceGrace", &payloads.reference_grace),
+        ("shutdown.delay", delay),
+        ("shutdown.grace", grace),
+    ]);
     for (key, value) in durations {
         rule(
             key,
@@ -112,7 +123,8 @@ pub(super) fn broken(settings: &Settings) -> Vec<Broken> {
             "is over a year; write at most 8760h".to_owned(),
         );
     }
-    limits_rules(limits, &mut rule);
+    limits_rules(limits, store.memory.max_payload, &mut rule);
+    stores::rules(settings, &mut rule);
     for (key, url) in addresses {
         if let Some(message) = wrong_address(key, url) {
             rule(&format!("addresses.{key}"), false, message);
@@ -121,11 +133,11 @@ pub(super) fn broken(settings: &Settings) -> Vec<Broken> {
     broken
 }
 
-fn limits_rules(limits: &Limits, rule: &mut impl FnMut(&str, bool, String)) {
+fn limits_rules(limits: &Limits, memory_payload: u64, rule: &mut impl FnMut(&str, bool, String)) {
     let Limits {
         max_event_bytes,
-        max_structured_bytes: _,
-        inline_max: _,
+        max_structured_bytes,
+        inline_max,
         max_header_bytes,
         max_connections,
         bytes_in_flight,
@@ -133,13 +145,20 @@ fn limits_rules(limits: &Limits, rule: &mut impl FnMut(&str, bool, String)) {
         connections_per_replica,
         hops,
     } = limits;
-    rule(
-        "limits.maxEventBytes",
-        *max_event_bytes >= MIN_EVENT,
-        format!(
+    for (key, bytes) in [
+        ("limits.maxEventBytes", *max_event_bytes),
+        ("limits.maxStructuredBytes", *max_structured_bytes),
+    ] {
+        let message = format!(
             "{} is under 64Ki, which CloudEvents obliges everyone to forward (F2.6)",
-            show(*max_event_bytes)
-        ),
+            show(bytes)
+        );
+        rule(key, bytes >= MIN_EVENT, message);
+    }
+    rule(
+        "limits.inlineMax",
+        INLINE_MAX.contains(inline_max),
+        format!("{} is not from 1Ki to 1Mi", show(*inline_max)),
     );
     rule(
         "limits.maxHeaderBytes",
@@ -167,12 +186,19 @@ fn limits_rules(limits: &Limits, rule: &mut impl FnMut(&str, bool, String)) {
     ];
     for (key, budget) in budgets {
         let Some(budget) = budget else { continue };
+        let inline = inline_max.saturating_mul(INLINE_AT_ONCE);
         let message = format!(
-            "{} is under limits.maxEventBytes ({}), so the largest event could never be taken; raise this or lower that",
+            "{} is under four times limits.inlineMax ({}), so few events could be taken at once; raise this or lower that",
             show(*budget),
-            show(*max_event_bytes)
+            show(*inline_max)
         );
-        rule(key, budget >= max_event_bytes, message);
+        rule(key, *budget >= inline, message);
+        let message = format!(
+            "{} is under store.memory.maxPayload ({}), so such a payload could never wait in memory; raise this or lower that",
+            show(*budget),
+            show(memory_payload)
+        );
+        rule(key, *budget >= memory_payload, message);
     }
     if let (Some(all), Some(each)) = (bytes_in_flight, bytes_in_flight_per_namespace) {
         let message = format!(

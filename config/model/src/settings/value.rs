@@ -1,9 +1,13 @@
 //! Values of settings as text: how they are read and shown.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::LogFormat;
+use url::Url;
+
+use super::{LogFormat, NodeDirectory};
+use crate::topology::Presentation;
 use crate::{period, quantity};
 
 /// A type that a setting can have.
@@ -77,6 +81,73 @@ impl Value for SocketAddr {
                 "`{text}` is not an address; write IP and port, as `127.0.0.1:8080` or `[::1]:8080`"
             )
         })
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for PathBuf {
+    fn read(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Err("is empty; write the path of a file".to_owned());
+        }
+        Ok(Self::from(text))
+    }
+
+    fn show(&self) -> String {
+        self.display().to_string()
+    }
+}
+
+impl Value for NodeDirectory {
+    fn read(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "none" => Ok(Self::None),
+            path if Path::new(path).is_absolute() => Ok(Self::Path(path.into())),
+            _ => Err(format!(
+                "`{text}` is not an absolute path; write it as `/var/lib/towpath`, or one of: auto, none"
+            )),
+        }
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Self::Auto => "auto".to_owned(),
+            Self::None => "none".to_owned(),
+            Self::Path(path) => path.show(),
+        }
+    }
+}
+
+/// A URL; which schemes it may have is a rule of its key.
+impl Value for Url {
+    fn read(text: &str) -> Result<Self, String> {
+        // What stands before an `@` may be a password, and errors end up in logs.
+        let shown = match text.rsplit_once('@') {
+            Some((_, after)) => format!("...@{after}"),
+            None => text.to_owned(),
+        };
+        let url = Self::parse(text).map_err(|error| format!("`{shown}` is not a URL: {error}"))?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(format!(
+                "`{shown}` holds a user or password; leave them out, since settings are shown"
+            ));
+        }
+        Ok(url)
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for Presentation {
+    fn read(text: &str) -> Result<Self, String> {
+        text.parse()
+            .map_err(|error: crate::topology::UnknownPresentation| error.to_string())
     }
 
     fn show(&self) -> String {
@@ -181,6 +252,14 @@ mod tests {
         #[test]
         fn no_text_panics(text in "\\PC*") {
             let _ = (Duration::read(&text), u64::read(&text), SocketAddr::read(&text));
+            let _ = (NodeDirectory::read(&text), Url::read(&text), PathBuf::read(&text));
+        }
+
+        #[test]
+        fn shown_urls_are_read_back(scheme in "(http|https|nats|tls|s3|file):/{0,3}", rest in "\\PC*") {
+            if let Ok(url) = Url::read(&format!("{scheme}{rest}")) {
+                prop_assert_eq!(Url::read(&url.show()), Ok(url));
+            }
         }
     }
 }

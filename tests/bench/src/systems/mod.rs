@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 pub(crate) use steps::one as step;
-pub(crate) use towpath::{idle_bytes, start_gateway};
+pub(crate) use towpath::{Listening, idle_bytes, start_gateway};
 
 /// A way to get an event from step to step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]

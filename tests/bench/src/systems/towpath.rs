@@ -20,6 +20,8 @@ const IDLE: Duration = Duration::from_secs(2);
 #[derive(Debug, Deserialize)]
 pub(crate) struct Listening {
     pub(crate) listening: SocketAddr,
+    /// Health and metrics.
+    pub(crate) admin: SocketAddr,
 }
 
 /// Starts the steps and a gateway on a Sequence of them.

@@ -1,0 +1,236 @@
+//! A payload in a file.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use rustix::fs::{Advice, fadvise, renameat};
+use towpath_event::{ClaimCheck, Digest, PayloadId, Place, Progress, Read, ReadError, SetAside};
+
+use super::Inner;
+use super::directory::{Home, complete_name, partial_name};
+use super::handed::Handed;
+use super::keeper::Task;
+use super::reader::NodeReader;
+use super::table::Share;
+use super::window::Window;
+use crate::checked::Checked;
+use crate::growth::Growth;
+use crate::{Life, StoreError, Tier};
+
+/// Shared by its writer and all who read it.
+#[derive(Debug)]
+pub(super) struct NodePayload {
+    pub(super) id: PayloadId,
+    announced: Option<u64>,
+    life: Life,
+    pub(super) growth: Growth,
+    pub(super) window: Window,
+    pub(super) file: Arc<File>,
+    pub(super) home: Arc<Home>,
+    /// What it was like when it was adopted, if it was.
+    pub(super) handed: Option<Arc<Handed>>,
+    /// Its share of the quota, which it has until its file is closed.
+    pub(super) share: Arc<Share>,
+    pub(super) store: Arc<Inner>,
+}
+
+/// What a payload is made of, besides what its growth decides.
+pub(super) struct Parts {
+    pub(super) id: PayloadId,
+    pub(super) life: Life,
+    pub(super) file: File,
+    pub(super) home: Arc<Home>,
+    pub(super) handed: Option<Arc<Handed>>,
+    pub(super) share: Arc<Share>,
+    pub(super) store: Arc<Inner>,
+}
+
+impl NodePayload {
+    /// One of which nothing has come.
+    pub(super) fn growing(parts: Parts, announced: Option<u64>) -> Arc<Self> {
+        let window = Window::new(parts.store.room_for_tail());
+        Self::new(parts, announced, Growth::new(), window)
+    }
+
+    /// One that is all there.
+    pub(super) fn complete(parts: Parts, size: u64, digest: Option<Digest>) -> Arc<Self> {
+        let growth = Growth::complete(size, digest);
+        Self::new(parts, Some(size), growth, Window::written(size))
+    }
+
+    fn new(parts: Parts, announced: Option<u64>, growth: Growth, window: Window) -> Arc<Self> {
+        // Reads ahead twice as far. Only a hint: where it is not known, reads are a little slower.
+        let _ = fadvise(&parts.file, 0, None, Advice::Sequential);
+        Arc::new(Self {
+            id: parts.id,
+            announced,
+            life: parts.life,
+            growth,
+            window,
+            file: Arc::new(parts.file),
+            home: parts.home,
+            handed: parts.handed,
+            share: parts.share,
+            store: parts.store,
+        })
+    }
+
+    /// Writes what is in the window to the file, until there is no more. Blocks.
+    pub(super) fn fly(&self) {
+        while let Some((at, batch)) = self.window.batch() {
+            let bytes = batch.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
+            if let Err(error) = write_all(&self.file, at, &batch) {
+                self.break_off(unavailable("write", &error));
+                return;
+            }
+            drop(batch);
+            if !self.window.landed(bytes) {
+                continue;
+            }
+            let dirty = &self.store.dirty;
+            if dirty.written(self.id, &self.file, at, at + bytes) {
+                self.store.keeper.ask(Task::WriteBack);
+            }
+        }
+    }
+
+    /// Gives the file its complete name. Blocks.
+    pub(super) fn settle(&self) -> Result<(), StoreError> {
+        let done = || -> io::Result<()> {
+            let mode = PermissionsExt::from_mode(0o440);
+            self.file.set_permissions(mode)?;
+            if self.life == Life::Kept {
+                self.file.sync_data()?;
+                self.store.dirty.clean(self.id);
+            }
+            let folder = &self.home.folder;
+            renameat(
+                folder,
+                partial_name(self.id),
+                folder,
+                complete_name(self.id),
+            )?;
+            if self.life == Life::Kept {
+                rustix::fs::fsync(folder)?;
+            }
+            Ok(())
+        };
+        done().map_err(|error| unavailable("complete", &error))
+    }
+
+    /// It never will be complete, unless it is. Readers are told first.
+    pub(super) fn break_off(&self, why: StoreError) {
+        self.growth.break_off();
+        if self.growth.progress() == Progress::Broken {
+            let unwritten = self.window.end(Err(why));
+            self.store.dirty.give_back(unwritten);
+            self.unlink();
+        }
+    }
+
+    fn unlink(&self) {
+        self.store.keeper.ask(Task::Unlink {
+            id: self.id,
+            home: Arc::clone(&self.home),
+            handed: self.handed.clone(),
+            done: None,
+        });
+    }
+
+    /// # Errors
+    /// [`ReadError::Damaged`] if it was adopted and is not any more as it was then.
+    pub(super) fn check(&self) -> Result<(), ReadError> {
+        match &self.handed {
+            Some(handed) => handed.check(&self.file),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for NodePayload {
+    fn drop(&mut self) {
+        if self.life == Life::Held || self.growth.progress() != Progress::Complete {
+            self.unlink();
+        }
+        // Closing the last descriptor of a file without a name frees it: not here. The lock is just any open file.
+        let file = std::mem::replace(&mut self.file, Arc::clone(&self.home.lock));
+        self.store.keeper.ask(Task::Close { id: self.id, file });
+    }
+}
+
+impl SetAside for NodePayload {
+    fn claim(&self) -> ClaimCheck {
+        ClaimCheck {
+            id: self.id,
+            size: self.size(),
+            digest: self.growth.digest(),
+            place: Place::Node(Arc::clone(&self.home.id)),
+        }
+    }
+
+    fn size(&self) -> u64 {
+        self.announced.unwrap_or_else(|| self.growth.written())
+    }
+
+    fn read(self: Arc<Self>, range: Range<u64>) -> Box<dyn Read> {
+        let whole = self.progress() == Progress::Complete && range == (0..self.size());
+        let digest = self.growth.digest().filter(|_| whole);
+        let length = range.end.saturating_sub(range.start);
+        let reader = Box::new(NodeReader::new(self, range));
+        match digest {
+            Some(digest) => Box::new(Checked::new(reader, length, Some(digest))),
+            None => reader,
+        }
+    }
+
+    fn progress(&self) -> Progress {
+        self.growth.progress()
+    }
+
+    fn completed(&self) -> Pin<Box<dyn Future<Output = Result<(), ReadError>> + Send + '_>> {
+        Box::pin(self.growth.completed())
+    }
+
+    fn file(&self) -> Option<PathBuf> {
+        let is_there = self.progress() == Progress::Complete && self.check().is_ok();
+        is_there.then(|| self.home.path.join(complete_name(self.id)))
+    }
+}
+
+/// Writes all of `batch`, which begins at `at`.
+fn write_all(file: &File, mut at: u64, batch: &[bytes::Bytes]) -> io::Result<()> {
+    let mut slices: Vec<_> = batch.iter().map(|chunk| io::IoSlice::new(chunk)).collect();
+    let mut slices = slices.as_mut_slice();
+    while !slices.is_empty() {
+        match rustix::io::pwritev(file, slices, at) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                at += written as u64;
+                io::IoSlice::advance_slices(&mut slices, written);
+            }
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// What the file system said when it was to `do_what` a payload.
+pub(super) fn unavailable(do_what: &str, error: &io::Error) -> StoreError {
+    let setting = super::directory::SETTING;
+    let hint = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; give it more room, or lower store.node.quota below what there is"
+        }
+        _ => "",
+    };
+    StoreError::Unavailable {
+        tier: Tier::Node,
+        reason: format!("cannot {do_what} a payload in {setting}: {error}{hint}").into(),
+    }
+}

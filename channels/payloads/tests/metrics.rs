@@ -1,0 +1,100 @@
+//! Metrics tell what went in and out of the stores, and what rests in them.
+
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
+mod common;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use common::{bytes, node, ns, quota, read};
+use prometheus::{Registry, TextEncoder};
+use towpath_event::{ClaimCheck, PayloadId, SetAside};
+use towpath_payloads::{
+    Begin, Draw, MemoryStore, PayloadMetrics, PayloadStore, Stores, Swept, Tier,
+};
+
+/// Every sample, by its name and labels.
+fn samples(registry: &Registry) -> HashMap<String, f64> {
+    let text = TextEncoder::new().encode_to_string(&registry.gather());
+    let text = text.unwrap().replace("towpath_payload_", "");
+    let samples = text.lines().filter(|line| !line.starts_with('#'));
+    samples
+        .map(|line| {
+            let (name, value) = line.rsplit_once(' ').unwrap();
+            (name.replace('"', ""), value.parse().unwrap())
+        })
+        .collect()
+}
+
+async fn stored(stores: &Stores, len: usize) -> Arc<dyn SetAside> {
+    let begin = Begin {
+        namespace: &ns(),
+        draw: Draw::Reply,
+        length: Some(len as u64),
+        as_file: false,
+    };
+    let mut writer = stores.begin(begin).await.unwrap();
+    writer.write(bytes(len)).await.unwrap();
+    writer.finish().await.unwrap()
+}
+
+#[tokio::test]
+async fn tell_bytes_contents_spills_and_misses() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = Registry::new();
+    let metrics = PayloadMetrics::register(&registry).unwrap();
+    let node = node(dir.path(), 1 << 20);
+    let id = Arc::clone(&node.store_ids()[0]);
+    let stores = Stores::new(Arc::new(MemoryStore::new(quota(1500), false)), 1000)
+        .with_node(Arc::new(node) as Arc<dyn PayloadStore>)
+        .with_metrics(metrics.clone());
+
+    let first = stored(&stores, 1000).await;
+    let spilled = stored(&stores, 900).await;
+    let large = stored(&stores, 100_000).await;
+    read(&first).await.unwrap();
+    read(&large).await.unwrap();
+    read(&large).await.unwrap();
+    let claim = ClaimCheck {
+        id: PayloadId::from_bytes([7; 16]),
+        size: 1,
+        digest: None,
+        place: towpath_event::Place::Node(id),
+    };
+    stores.find(&claim).await.unwrap_err();
+    metrics.swept(
+        Tier::Object,
+        Swept {
+            objects: 3,
+            bytes: 1,
+        },
+    );
+
+    let found = samples(&registry);
+    for (sample, value) in [
+        ("bytes_total{direction=in,tier=memory}", 1000.0),
+        ("bytes_total{direction=out,tier=memory}", 1000.0),
+        ("bytes_total{direction=in,tier=node}", 100_900.0),
+        ("bytes_total{direction=out,tier=node}", 200_000.0),
+        ("bytes_total{direction=in,tier=nats}", 0.0),
+        ("fetch_seconds_count{tier=memory}", 1.0),
+        ("fetch_seconds_count{tier=node}", 2.0),
+        ("objects{tier=memory}", 1.0),
+        ("objects{tier=node}", 2.0),
+        ("stored_bytes{tier=memory}", 1000.0),
+        ("stored_bytes{tier=node}", 100_900.0),
+        ("spills_total{tier=node}", 1.0),
+        ("orphans_total{tier=object}", 3.0),
+        ("early_misses_total", 1.0),
+    ] {
+        assert_eq!(found.get(sample), Some(&value), "{sample}");
+    }
+    let now = found["oldest_seconds{tier=node}"];
+    assert!((0.0..60.0).contains(&now), "{now}");
+
+    drop((first, spilled, large));
+    let empty = || samples(&registry)["objects{tier=node}"] == 0.0;
+    common::eventually("it is shown as empty", empty).await;
+    assert_eq!(samples(&registry)["oldest_seconds{tier=node}"], 0.0);
+}

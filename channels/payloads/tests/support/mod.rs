@@ -1,0 +1,86 @@
+//! What the tests of stores elsewhere share: known bytes, and writing and reading them.
+#![allow(dead_code, reason = "each test uses its part of it")]
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::poll_fn;
+use towpath_event::{Read, ReadError, SetAside};
+use towpath_payloads::{Budget, BudgetSettings, Draw, Life, New, PayloadStore, StoreError, Writer};
+
+pub(crate) const MIB: usize = 1 << 20;
+
+pub(crate) fn budget(bytes: usize) -> Budget {
+    let settings = BudgetSettings {
+        total: "limits.bytesInFlight",
+        per_namespace: "limits.bytesInFlightPerNamespace",
+    };
+    Budget::new(bytes as u64, bytes as u64, settings)
+}
+
+/// No two stretches of them are alike.
+pub(crate) fn bytes(length: usize) -> Bytes {
+    let mut random = fastrand::Rng::with_seed(length as u64);
+    let mut made = vec![0; length];
+    random.fill(&mut made);
+    made.into()
+}
+
+pub(crate) async fn create(
+    store: &dyn PayloadStore,
+    length: Option<usize>,
+    life: Life,
+) -> Result<Box<dyn Writer>, StoreError> {
+    create_for(Draw::Reply, store, length, life).await
+}
+
+pub(crate) async fn create_for(
+    draw: Draw,
+    store: &dyn PayloadStore,
+    length: Option<usize>,
+    life: Life,
+) -> Result<Box<dyn Writer>, StoreError> {
+    let new = New {
+        namespace: &Arc::from("tests"),
+        draw,
+        length: length.map(|length| length as u64),
+        life,
+    };
+    store.create(new).await
+}
+
+/// Writes all of it in pieces of 100 KiB.
+pub(crate) async fn fill(writer: &mut dyn Writer, whole: &Bytes) -> Result<(), StoreError> {
+    let mut rest = whole.clone();
+    while !rest.is_empty() {
+        let piece = rest.split_to(rest.len().min(100 << 10));
+        writer.write(piece).await?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn stored(
+    store: &dyn PayloadStore,
+    whole: &Bytes,
+    life: Life,
+) -> Result<Arc<dyn SetAside>, StoreError> {
+    let mut writer = create(store, Some(whole.len()), life).await?;
+    fill(&mut *writer, whole).await?;
+    writer.finish().await
+}
+
+pub(crate) async fn next(reader: &mut dyn Read) -> Option<Result<Bytes, ReadError>> {
+    poll_fn(|cx| reader.poll_chunk(cx)).await
+}
+
+pub(crate) async fn rest(mut reader: Box<dyn Read>) -> Result<Vec<u8>, ReadError> {
+    let mut came = Vec::new();
+    while let Some(chunk) = next(&mut *reader).await {
+        came.extend_from_slice(&chunk?);
+    }
+    Ok(came)
+}
+
+pub(crate) async fn whole(payload: &Arc<dyn SetAside>) -> Result<Vec<u8>, ReadError> {
+    rest(Arc::clone(payload).read(0..payload.size())).await
+}
