@@ -98,7 +98,15 @@ impl Client {
         };
         let exchange = async {
             let endpoint = choose(&ReplicaTable::default(), &self.destination)?.endpoint;
-            let mut answer = post(&self.pool, &endpoint, &self.destination, head, &body).await?;
+            let mut answer = post(
+                &self.pool,
+                &endpoint,
+                &self.destination,
+                head,
+                &body,
+                self.timeout,
+            )
+            .await?;
             let mut kept = Vec::new();
             while let Some(chunk) = answer.chunk().await? {
                 let room = KEPT_BYTES.saturating_sub(kept.len()).min(chunk.len());

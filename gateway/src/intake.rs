@@ -105,7 +105,8 @@ impl Intake<'_> {
             length,
             as_file: self.as_file,
         });
-        let writer = begun.await.map_err(|error| no_room(error, length))?;
+        let whole = length.map(|length| HEAD_BYTES + length);
+        let writer = begun.await.map_err(|error| no_room(error, whole))?;
         let in_memory = writer.payload().claim().place == Place::Memory;
         let stream = if in_memory {
             None
@@ -238,7 +239,7 @@ impl Bulky {
                 });
             }
             let written = self.writer.write(chunk).await;
-            written.map_err(|error| no_room(error, Some(size)))?;
+            written.map_err(|error| no_room(error, Some(HEAD_BYTES + size)))?;
         }
         Ok(self)
     }

@@ -12,7 +12,7 @@ use towpath_config::topology::{
     self, Backend, ChannelKey, Presentation, Replicas, Subscription, SubscriptionKey, Topology,
 };
 use towpath_event::cesql::Environment;
-use towpath_payloads::{Budget, Stores};
+use towpath_payloads::{Budget, NatsStore, S3Store, Stores};
 
 use crate::payload_api::Api;
 use crate::routing::ReplicaTable;
@@ -32,6 +32,8 @@ pub(crate) struct State {
     pub(crate) budget: Budget,
     pub(crate) stores: Stores,
     pub(crate) node: Option<Node>,
+    pub(crate) object: Option<Arc<S3Store>>,
+    pub(crate) nats: Option<Arc<NatsStore>>,
     pub(crate) api: Api,
     pub(crate) metrics: Metrics,
     /// Deliveries, and events that were acknowledged before they are settled: what must end before the process may.
@@ -119,6 +121,8 @@ impl State {
             budget,
             stores: open.stores,
             node: open.node,
+            object: open.object,
+            nats: open.nats,
             api,
             metrics,
             unsettled: TaskTracker::new(),

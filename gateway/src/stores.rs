@@ -9,7 +9,8 @@ use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 use towpath_config::settings::{Limits, NodeDirectory, NodeStore as NodeSettings, Store};
 use towpath_payloads::{
-    Budget, BudgetSettings, MemoryStore, NodeStore, PayloadMetrics, PayloadStore, Stores, sweep,
+    Budget, BudgetSettings, MemoryStore, NatsSettings, NatsStore, NodeStore, OpenError,
+    PayloadMetrics, PayloadStore, S3Credentials, S3Settings, S3Store, Stores, sweep,
 };
 
 use crate::memory_limit;
@@ -19,6 +20,8 @@ use crate::state::State;
 pub(crate) struct OpenStores {
     pub(crate) stores: Stores,
     pub(crate) node: Option<Node>,
+    pub(crate) object: Option<Arc<S3Store>>,
+    pub(crate) nats: Option<Arc<NatsStore>>,
 }
 
 /// The node store, for what only files can do.
@@ -40,10 +43,20 @@ pub enum StoreOpenError {
         /// What is wrong with it.
         source: io::Error,
     },
+    /// A remote store cannot be used as it is set.
+    #[error(transparent)]
+    Remote(#[from] OpenError),
 }
 
 /// Quota of the node store when none is set: half of what is free, and no more than this.
 const MOST_QUOTA: u64 = 256 << 30;
+
+/// The store id of this installation in stores that gateways share.
+const INSTALLATION: &str = "towpath";
+/// How long an object store may make no progress before a request is given up.
+const OBJECT_PATIENCE: Duration = Duration::from_secs(10);
+/// How long NATS may take to answer.
+const NATS_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The budget of bytes in memory: of small data, and of payloads that wait there.
 pub(crate) fn budget(limits: &Limits) -> Budget {
@@ -76,18 +89,83 @@ pub(crate) async fn open(
         stores = stores.with_node(Arc::new(node.store.clone()));
         clean(&node.store, Duration::ZERO, &metrics).await;
     }
+    let object = object(settings, node.as_ref(), budget)?.map(Arc::new);
+    if let Some(object) = &object {
+        stores = stores.with_remote(Arc::clone(object) as Arc<dyn PayloadStore>);
+        recover(object).await;
+    }
+    let nats = nats(settings, budget).await?.map(Arc::new);
+    if let Some(nats) = &nats {
+        stores = stores.with_remote(Arc::clone(nats) as Arc<dyn PayloadStore>);
+        if let Err(error) = nats.check().await {
+            tracing::warn!(%error, "the nats payload store is not there yet; payloads go to it when it is");
+        }
+    }
     Ok(OpenStores {
         stores: stores.with_metrics(metrics),
         node,
+        object,
+        nats,
     })
+}
+
+fn object(
+    settings: &Store,
+    node: Option<&Node>,
+    budget: &Budget,
+) -> Result<Option<S3Store>, OpenError> {
+    let object = &settings.object;
+    let Some(url) = &object.url else {
+        return Ok(None);
+    };
+    let settings = S3Settings {
+        name: "main".to_owned(),
+        url: url.to_string(),
+        endpoint: object.endpoint.as_ref().map(ToString::to_string),
+        region: object.region.clone(),
+        path_style: object.path_style,
+        allow_http: object.allow_http,
+        ca_file: object.ca_file.clone(),
+        credentials: S3Credentials::Chain,
+        part_bytes: usize::try_from(object.part_bytes).unwrap_or(usize::MAX),
+        parts_in_flight: object.parts_in_flight,
+        patience: OBJECT_PATIENCE,
+        digest: settings.digest,
+        journal: node.map(|node| node.shared.join("uploads")),
+    };
+    S3Store::open(&settings, INSTALLATION, budget.clone()).map(Some)
+}
+
+async fn nats(settings: &Store, budget: &Budget) -> Result<Option<NatsStore>, OpenError> {
+    let nats = &settings.nats;
+    let Some(url) = &nats.url else {
+        return Ok(None);
+    };
+    let settings = NatsSettings {
+        bucket: nats.bucket.clone(),
+        url: url.to_string(),
+        credentials_file: nats.credentials_file.clone(),
+        ca_file: nats.ca_file.clone(),
+        chunk_bytes: usize::try_from(nats.chunk_bytes).unwrap_or(usize::MAX),
+        acks_in_flight: nats.acks_in_flight,
+        replicas: nats.replicas,
+        max_bytes: nats.max_bytes,
+        ttl: Some(settings.ttl),
+        patience: NATS_PATIENCE,
+        digest: settings.digest,
+    };
+    NatsStore::open(&settings, INSTALLATION, budget.clone())
+        .await
+        .map(Some)
 }
 
 fn node(settings: &NodeSettings, digest: bool) -> Result<Option<Node>, StoreOpenError> {
     let directory = match &settings.directory {
         NodeDirectory::None => return Ok(None),
-        NodeDirectory::Auto => {
-            PathBuf::from(format!("/var/tmp/towpath-{}", rustix::process::getuid().as_raw()))
-        }
+        NodeDirectory::Auto => PathBuf::from(format!(
+            "/var/tmp/towpath-{}",
+            rustix::process::getuid().as_raw()
+        )),
         NodeDirectory::Path(directory) => directory.clone(),
     };
     match open_node(settings, &directory, digest) {
@@ -147,19 +225,40 @@ pub(crate) async fn keep_clean(state: Arc<State>, ending: CancellationToken) {
             // Young entries may be of a payload that is being adopted or linked now.
             clean(&node.store, period, &state.metrics.payloads).await;
         }
+        // What others hold in a shared store is not known here: only what is older than any event lives goes.
+        let (ttl, metrics) = (state.settings.store.ttl, &state.metrics.payloads);
+        if let Some(object) = &state.object {
+            recover(object).await;
+            clean(&**object, ttl, metrics).await;
+        }
+        if let Some(nats) = &state.nats {
+            clean(&**nats, ttl, metrics).await;
+        }
     }
 }
 
-async fn clean(store: &NodeStore, older_than: Duration, metrics: &PayloadMetrics) {
+/// Aborts uploads that a former process or a server's failure left unfinished.
+async fn recover(object: &S3Store) {
+    match object.recover().await {
+        Ok(0) => {}
+        Ok(uploads) => tracing::info!(uploads, "aborted unfinished uploads to the object store"),
+        Err(error) => tracing::warn!(%error, "unfinished uploads to the object store stay for now"),
+    }
+}
+
+async fn clean(store: &dyn PayloadStore, older_than: Duration, metrics: &PayloadMetrics) {
     let nothing_is_claimed = HashSet::new();
     match sweep(store, &nothing_is_claimed, older_than, SystemTime::now()).await {
         Ok(swept) => {
             if swept.objects > 0 {
                 let (objects, bytes) = (swept.objects, swept.bytes);
-                tracing::info!(objects, bytes, "deleted payloads that a former process left");
+                let tier = store.tier();
+                tracing::info!(%tier, objects, bytes, "deleted payloads that a former process left");
             }
             metrics.swept(store.tier(), swept);
         }
-        Err(error) => tracing::warn!(%error, "a sweep of the node store ended early"),
+        Err(error) => {
+            tracing::warn!(tier = %store.tier(), %error, "a sweep of a payload store ended early");
+        }
     }
 }

@@ -134,6 +134,16 @@ impl Budget {
     }
 }
 
+impl Draw {
+    /// What of a bound may be used on this behalf.
+    fn share(self, bound: u64) -> u64 {
+        match self {
+            Self::Door => bound - bound / 4,
+            Self::Reply => bound,
+        }
+    }
+}
+
 impl Lease {
     /// Takes `more` bytes besides those already held.
     ///
@@ -141,22 +151,22 @@ impl Lease {
     /// [`Full`] as for [`Budget::take`]; what is already held stays held.
     pub fn grow(&mut self, more: u64) -> Result<(), Full> {
         let budget = &self.budget;
-        let limit = match self.draw {
-            Draw::Door => budget.total - budget.total / 4,
-            Draw::Reply => budget.total,
-        };
+        let (limit, per_namespace) = (
+            self.draw.share(budget.total),
+            self.draw.share(budget.per_namespace),
+        );
         add_within(&budget.used, more, limit).map_err(|used| Full {
             asked: more,
             used,
             limit,
             setting: budget.settings.total,
         })?;
-        if let Err(used) = add_within(&self.namespace, more, budget.per_namespace) {
+        if let Err(used) = add_within(&self.namespace, more, per_namespace) {
             budget.used.fetch_sub(more, Ordering::Relaxed);
             return Err(Full {
                 asked: more,
                 used,
-                limit: budget.per_namespace,
+                limit: per_namespace,
                 setting: budget.settings.per_namespace,
             });
         }

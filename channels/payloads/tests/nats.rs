@@ -237,7 +237,7 @@ async fn what_a_dead_process_left_is_listed_and_can_be_deleted() -> TestResult {
         Ok((listed(&store).await? > 0).then_some(()))
     })
     .await?;
-    died.shutdown_background();
+    tokio::task::spawn_blocking(move || died.shutdown_timeout(SOON)).await?;
     drop(held);
     let entries: Vec<_> = store.list().collect().await;
     let left = entries.into_iter().collect::<Result<Vec<_>, _>>()?;

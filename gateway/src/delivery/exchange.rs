@@ -38,6 +38,8 @@ impl Leg<'_, '_> {
         let exchange = Box::pin(self.exchange(&view));
         let (status, result) = match within(bound, &view.body, exchange).await {
             Some(Ok((status, result))) => (Some(status), result),
+            // HTTP/2 does not say why a request broke.
+            Some(Err(_)) if self.is_gone() => (None, Err(Failure::gone())),
             Some(Err(error)) => (None, Err(Failure::no_answer(&error))),
             None => (None, Err(Failure::no_answer(&SendError::Timeout(bound)))),
         };
@@ -68,7 +70,15 @@ impl Leg<'_, '_> {
         let state = self.hop.state;
         let Choice { endpoint, origin } = choose(&state.replicas.load(), self.to)?;
         let head = || self.head(view);
-        let answer = post(&state.pool, &endpoint, self.to, head, &view.body).await?;
+        let answer = post(
+            &state.pool,
+            &endpoint,
+            self.to,
+            head,
+            &view.body,
+            self.bound(),
+        )
+        .await?;
         let status = answer.status;
         if status.is_success() {
             self.keep_for_a_while(view);
@@ -101,6 +111,12 @@ impl Leg<'_, '_> {
         };
         self.hold().await?;
         Ok((status, result))
+    }
+
+    /// Whoever sent the event broke off.
+    fn is_gone(&self) -> bool {
+        let stored = self.event.payload.stored();
+        stored.is_some_and(|stored| stored.progress() == Progress::Broken)
     }
 
     /// Waits until all of the event that was sent is here: an answer that comes before counts only then, since

@@ -102,11 +102,19 @@ impl Leg<'_, '_> {
         let Some(node) = &state.node else {
             return Ok(None);
         };
-        let in_file = node.store.materialise(stored, &lane.spec.namespace, Draw::Reply);
+        let in_file = node
+            .store
+            .materialise(stored, &lane.spec.namespace, Draw::Reply);
         let in_file = in_file.await.map_err(|error| {
-            Failure::ours(503, &format!("the payload cannot be shown as a file: {error}"), true)
+            Failure::ours(
+                503,
+                &format!("the payload cannot be shown as a file: {error}"),
+                true,
+            )
         })?;
-        let url = in_file.file().and_then(|path| Url::from_file_path(path).ok());
+        let url = in_file
+            .file()
+            .and_then(|path| Url::from_file_path(path).ok());
         Ok(url.and_then(|url| self.referred(url.as_str(), &in_file)))
     }
 
@@ -190,7 +198,10 @@ impl Leg<'_, '_> {
     /// A payload that was uploaded for this attempt, or that was shown and is passed on.
     fn by_token(&self, text: &str, view: &View) -> Result<Arc<dyn SetAside>, Failure> {
         let api = &self.hop.state.api;
-        let token = api.keys.keys(Instant::now()).verify(text, SystemTime::now());
+        let token = api
+            .keys
+            .keys(Instant::now())
+            .verify(text, SystemTime::now());
         let token = token.map_err(|error| not_ours(&error.to_string()))?;
         let found = match token.purpose {
             Purpose::Read => api.shown.get(token.id),
@@ -200,7 +211,9 @@ impl Leg<'_, '_> {
                 .filter(|upload| upload.guard.id() == token.id)
                 .and_then(|upload| upload.guard.take()),
         };
-        found.ok_or_else(|| not_ours("nothing was uploaded for this attempt, or the payload is gone"))
+        found.ok_or_else(|| {
+            not_ours("nothing was uploaded for this attempt, or the payload is gone")
+        })
     }
 
     /// A file in the shared directory: one that was shown, or one that the subscriber left in `out/`.
@@ -211,9 +224,14 @@ impl Leg<'_, '_> {
         };
         let beneath = path.strip_prefix(&node.shared).unwrap_or(path);
         if let Ok(left) = beneath.strip_prefix("out") {
-            let adopted = node.store.adopt(left, &lane.spec.namespace, Draw::Reply).await;
+            let adopted = node
+                .store
+                .adopt(left, &lane.spec.namespace, Draw::Reply)
+                .await;
             return adopted.map_err(|error| match error {
-                AdoptError::Full(full) => Failure::ours(503, &format!("reply refused: {full}"), true),
+                AdoptError::Full(full) => {
+                    Failure::ours(503, &format!("reply refused: {full}"), true)
+                }
                 error => not_ours(&error.to_string()),
             });
         }

@@ -22,8 +22,8 @@ use towpath_event::{Event, PassThrough, Payload, TraceContext};
 use towpath_payloads::Draw;
 
 use crate::accept::{Arrival, accept};
-use crate::payload_api::{self, ReadBody};
 use crate::intake::{Intake, Room, Unfit};
+use crate::payload_api::{self, ReadBody};
 use crate::state::{Live, State};
 pub(crate) use address::{AddressError, resolve};
 use body::Paused;
@@ -36,11 +36,7 @@ use rejection::Rejection;
 const HOPS: HeaderName = HeaderName::from_static("knative-towpath-hops");
 
 /// Answers one request, counted and timed.
-async fn serve(
-    state: &Arc<State>,
-    pace: &Pace,
-    request: Request<Incoming>,
-) -> Answer {
+async fn serve(state: &Arc<State>, pace: &Pace, request: Request<Incoming>) -> Answer {
     if request.uri().path().starts_with(payload_api::PATH) {
         return payloads(state, pace, request).await;
     }
@@ -215,16 +211,19 @@ fn host(request: &Request<Incoming>) -> Option<&str> {
 }
 
 fn check_head(headers: &HeaderMap, limit: u64) -> Result<(), Rejection> {
-    // Name, value, colon, space and line end.
-    let size = headers
-        .iter()
-        .map(|(name, value)| (name.as_str().len() + value.len() + 4) as u64)
-        .sum();
+    let size = head_bytes(headers);
     if size > limit {
         Err(Rejection::HeadTooLarge { size, limit })
     } else {
         Ok(())
     }
+}
+
+/// Bytes of a block of headers: name, value, colon, space and line end of each.
+pub(crate) fn head_bytes(headers: &HeaderMap) -> u64 {
+    let line =
+        |(name, value): (&HeaderName, &http::HeaderValue)| name.as_str().len() + value.len() + 4;
+    headers.iter().map(|header| line(header) as u64).sum()
 }
 
 /// Acceptances that may follow: what another gateway left of the budget, at most our own; `None` when spent.

@@ -47,6 +47,8 @@ pub(crate) struct Api {
     pub(crate) attempts: Attempts,
     /// Largest upload, in bytes (setting limits.maxEventBytes).
     pub(crate) max_event_bytes: u64,
+    /// Largest block of request headers, in bytes (setting limits.maxHeaderBytes).
+    pub(crate) max_header_bytes: u64,
     /// Longest pause inside an upload (setting timeouts.bodyIdle).
     pub(crate) body_idle: Duration,
 }

@@ -7,9 +7,7 @@ use tokio::time::Instant;
 use towpath_config::settings::Settings;
 use towpath_payloads::{Grace, Stores};
 
-use super::{
-    Api, Attempts, KeyFile, KeyFileError, KeySource, Keys, KeysError, MAX_BASE, Shown,
-};
+use super::{Api, Attempts, KeyFile, KeyFileError, KeySource, Keys, KeysError, MAX_BASE, Shown};
 
 /// Why the payload API cannot be offered.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +77,7 @@ impl Api {
             grace: Grace::start(settings.payloads.reference_grace),
             attempts: Attempts::default(),
             max_event_bytes: settings.limits.max_event_bytes,
+            max_header_bytes: settings.limits.max_header_bytes,
             body_idle: settings.timeouts.body_idle,
         })
     }

@@ -26,8 +26,10 @@ pub(super) enum Refusal {
     Range {
         size: u64,
     },
+    #[expect(dead_code, reason = "what is wrong is for the log, not for the client")]
     Damaged(ReadError),
     /// The store does not answer.
+    #[expect(dead_code, reason = "what is wrong is for the log, not for the client")]
     Store(Box<str>),
     PartOfUpload,
     /// `size` is what was announced, or how much had come when the limit was passed.
@@ -38,6 +40,10 @@ pub(super) enum Refusal {
     },
     /// Fewer or more bytes came than were announced.
     Truncated,
+    HeadTooLarge {
+        size: u64,
+        limit: u64,
+    },
     Stalled(Duration),
     Full(Full),
     Stopped(Stopped),
@@ -57,6 +63,7 @@ impl Refusal {
             Self::Damaged(_) => (StatusCode::INTERNAL_SERVER_ERROR, "damaged"),
             Self::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "store"),
             Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+            Self::HeadTooLarge { .. } => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "too_large"),
             Self::Truncated => (StatusCode::BAD_REQUEST, "truncated"),
             Self::Stalled(_) => (StatusCode::REQUEST_TIMEOUT, "truncated"),
             Self::Full(_) => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
@@ -90,6 +97,9 @@ impl Refusal {
                 format!(
                     "the payload has at least {size} bytes, more than the limit of {limit} (setting {setting})"
                 )
+            }
+            Self::HeadTooLarge { size, limit } => {
+                format!("the headers have {size} bytes, more than the limit of {limit} (setting limits.maxHeaderBytes)")
             }
             Self::Truncated => "the request ended before its body was complete".into(),
             Self::Stalled(bound) => {

@@ -18,6 +18,7 @@ use super::range::{Wanted, wanted};
 use super::refusal::Refusal;
 use super::token::{Purpose, Token};
 use super::{Api, PATH, upload};
+use crate::ingress::head_bytes;
 
 const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 
@@ -77,6 +78,10 @@ async fn answer<B>(
 where
     B: Body<Data = Bytes>,
 {
+    let (size, limit) = (head_bytes(&head.headers), api.max_header_bytes);
+    if size > limit {
+        return Err(Refusal::HeadTooLarge { size, limit });
+    }
     let text = head.uri.path().strip_prefix(PATH).unwrap_or_default();
     let token = api.keys.keys(Instant::now()).verify(text, now)?;
     match (token.purpose, &head.method) {

@@ -37,6 +37,7 @@ fn api(digest: bool) -> Api {
         grace: Grace::start(Duration::from_mins(5)),
         attempts: Attempts::default(),
         max_event_bytes: LIMIT,
+        max_header_bytes: 64 * 1024,
         body_idle: Duration::ZERO,
     }
 }

@@ -16,9 +16,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
+use http_body::Body;
 use hyper::body::Incoming;
 use towpath_config::topology::Destination;
-use towpath_event::{Payload, ReadError};
+use towpath_event::{Payload, Progress, ReadError};
 
 use crate::intake::{Source, poll_data};
 
@@ -135,7 +136,8 @@ impl Source for Answer {
     }
 }
 
-/// POSTs `payload` to `destination` at `endpoint` and waits for the head of the answer.
+/// POSTs `payload` to `destination` at `endpoint` and waits for the head of the answer. `rest`: how long a peer that
+/// answers early may take to read what is left of the request.
 ///
 /// A reset of a reused connection before any byte of the answer is sent again, once, on a fresh one: the peer
 /// had closed it before it saw the request (DESIGN section 12).
@@ -145,15 +147,16 @@ pub(crate) async fn post(
     destination: &Destination,
     headers: impl Fn() -> HeaderMap,
     payload: &Payload,
+    rest: Duration,
 ) -> Result<Answer, SendError> {
     let body = |line: &Arc<Line>| PayloadBody::new(payload, Arc::clone(line));
     let mut fresh = false;
     loop {
-        let mut connection = pool.lend(endpoint, fresh).await?;
+        let mut connection = pool.lend(endpoint, fresh, rest).await?;
         let result = match &mut connection.sender {
             Sender::Http1(sender) => {
                 let request = http1_request(destination, headers(), body(&connection.line));
-                sender.send_request(request).await
+                sender.send(request).await
             }
             Sender::Http2(sender) => {
                 let request = http2_request(destination, headers(), body(&connection.line));
@@ -170,13 +173,19 @@ pub(crate) async fn post(
                     connection,
                 });
             }
-            Err(error) if !fresh && connection.may_resend(&error) => {
+            Err(error) if !fresh && !is_broken(payload) && connection.may_resend(&error) => {
                 tracing::debug!(%error, "a kept connection was closed by its peer; sending again on a fresh one");
                 fresh = true;
             }
             Err(error) => return Err(SendError::of(error)),
         }
     }
+}
+
+/// Whoever sent the payload broke off: that is why it could not be sent on.
+fn is_broken(payload: &Payload) -> bool {
+    let stored = payload.stored();
+    stored.is_some_and(|stored| stored.progress() == Progress::Broken)
 }
 
 impl SendError {
@@ -228,8 +237,14 @@ fn http2_request(
 }
 
 fn request(headers: HeaderMap, body: PayloadBody) -> Request<PayloadBody> {
+    // Some servers refuse a POST that says nothing of its length.
+    let is_empty = body.is_end_stream();
     let mut request = Request::new(body);
     *request.method_mut() = Method::POST;
     *request.headers_mut() = headers;
+    if is_empty {
+        let none = HeaderValue::from_static("0");
+        request.headers_mut().insert(header::CONTENT_LENGTH, none);
+    }
     request
 }

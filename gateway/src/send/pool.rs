@@ -9,10 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::uri::Authority;
+use http::{Request, Response};
+use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::body::PayloadBody;
@@ -44,8 +47,16 @@ struct Host {
     idle: Box<[Mutex<Idle>]>,
 }
 
-/// An idle HTTP/1.1 connection, what is known of it, and since when it is idle.
-type Kept = (http1::SendRequest<PayloadBody>, Arc<Line>, Instant);
+/// An idle HTTP/1.1 connection, and since when it is idle.
+type Kept = (Http1, Instant);
+
+/// An HTTP/1.1 connection. Dropping it ends it, whatever it is doing: with a reset if that is a request, so that nobody
+/// who stops reading holds a payload.
+pub(crate) struct Http1 {
+    sender: http1::SendRequest<PayloadBody>,
+    line: Arc<Line>,
+    driver: AbortHandle,
+}
 
 #[derive(Default)]
 struct Idle {
@@ -63,13 +74,15 @@ pub(crate) struct Lent {
     /// What is known of it.
     pub(crate) line: Arc<Line>,
     received_before: u64,
+    /// How long a peer that has answered may take to read the rest of the request.
+    rest: Duration,
     host: Arc<Host>,
     _permit: OwnedSemaphorePermit,
 }
 
 /// What a request is sent through.
 pub(crate) enum Sender {
-    Http1(http1::SendRequest<PayloadBody>),
+    Http1(Http1),
     Http2(http2::SendRequest<PayloadBody>),
 }
 
@@ -84,7 +97,12 @@ impl Pool {
 
     /// A connection to `endpoint`: an idle one, unless `fresh`, else a new one. Waits for its turn when the
     /// endpoint has as many in use as it may.
-    pub(crate) async fn lend(&self, endpoint: &Endpoint, fresh: bool) -> Result<Lent, SendError> {
+    pub(crate) async fn lend(
+        &self,
+        endpoint: &Endpoint,
+        fresh: bool,
+        rest: Duration,
+    ) -> Result<Lent, SendError> {
         let host = self.host(endpoint);
         let permit = Arc::clone(&host.permits)
             .acquire_owned()
@@ -96,6 +114,7 @@ impl Pool {
                 reused: true,
                 received_before: line.received(),
                 line,
+                rest,
                 host,
                 _permit: permit,
             });
@@ -112,6 +131,7 @@ impl Pool {
             sender,
             reused: false,
             line,
+            rest,
             received_before: 0,
             host,
             _permit: permit,
@@ -173,7 +193,7 @@ impl Pool {
         let sender = if http2 {
             handshake_http2(wire).await
         } else {
-            handshake_http1(wire).await
+            handshake_http1(wire, &line).await
         };
         Ok((
             sender.map_err(|error| SendError::Connect(io::Error::other(error)))?,
@@ -194,6 +214,9 @@ fn unpace(stream: &TcpStream) {
     }
 }
 
+/// A peer that has answered and reads nothing of what is left of the request for so long does not want it.
+const READS_NOTHING: Duration = Duration::from_secs(4);
+
 /// A request on an idle HTTP/2 connection is answered or the connection is given up within this time.
 const HTTP2_KEEP_ALIVE: Duration = Duration::from_secs(20);
 
@@ -209,10 +232,48 @@ async fn handshake_http2(wire: Wire) -> hyper::Result<Sender> {
     Ok(Sender::Http2(sender))
 }
 
-async fn handshake_http1(wire: Wire) -> hyper::Result<Sender> {
+async fn handshake_http1(wire: Wire, line: &Arc<Line>) -> hyper::Result<Sender> {
     let (sender, connection) = http1::Builder::new().handshake(TokioIo::new(wire)).await?;
-    tokio::spawn(connection);
-    Ok(Sender::Http1(sender))
+    let driver = tokio::spawn(connection).abort_handle();
+    Ok(Sender::Http1(Http1 {
+        sender,
+        line: Arc::clone(line),
+        driver,
+    }))
+}
+
+impl Http1 {
+    /// Sends a request and waits for the head of the answer.
+    pub(crate) async fn send(
+        &mut self,
+        request: Request<PayloadBody>,
+    ) -> hyper::Result<Response<Incoming>> {
+        self.sender.send_request(request).await
+    }
+
+    /// Waits until the peer has read the whole request. `false`: it closed, took longer than `most`, or read nothing for
+    /// [`READS_NOTHING`].
+    async fn is_read_on(&mut self, most: Duration) -> bool {
+        let until = Instant::now() + most;
+        loop {
+            let sent = self.line.sent();
+            let pause = (Instant::now() + READS_NOTHING).min(until);
+            match tokio::time::timeout_at(pause, self.sender.ready()).await {
+                Ok(ready) => return ready.is_ok(),
+                Err(_) if self.line.sent() == sent || Instant::now() >= until => return false,
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+impl Drop for Http1 {
+    fn drop(&mut self) {
+        if !self.sender.is_ready() {
+            self.line.abort();
+        }
+        self.driver.abort();
+    }
 }
 
 /// The host without the brackets of an IPv6 literal.
@@ -230,6 +291,10 @@ fn port(authority: &Authority, endpoint: &Endpoint) -> u16 {
 }
 
 impl Host {
+    fn keep(&self, http1: Http1) {
+        self.idle().http1.push((http1, Instant::now()));
+    }
+
     /// The idle connections of this thread.
     fn idle(&self) -> MutexGuard<'_, Idle> {
         let slot = workers::slot().min(self.idle.len() - 1);
@@ -249,7 +314,7 @@ impl Host {
     }
 
     /// An idle connection of this thread that can take a request now: the one used last, since it is the likeliest
-    /// to be alive. One whose peer answered early and still takes the last request's body is passed over.
+    /// to be alive.
     fn reuse(&self, idle_timeout: Duration) -> Option<(Sender, Arc<Line>)> {
         let mut idle = self.idle();
         if let Some((shared, used)) = &mut idle.http2
@@ -259,10 +324,11 @@ impl Host {
             return Some((Sender::Http2(shared.clone()), Arc::default()));
         }
         let usable =
-            |(sender, _, since): &Kept| sender.is_ready() && since.elapsed() < idle_timeout;
+            |(kept, since): &Kept| kept.sender.is_ready() && since.elapsed() < idle_timeout;
         let position = idle.http1.iter().rposition(usable)?;
-        let (sender, line, _) = idle.http1.remove(position);
-        Some((Sender::Http1(sender), line))
+        let (kept, _) = idle.http1.remove(position);
+        let line = Arc::clone(&kept.line);
+        Some((Sender::Http1(kept), line))
     }
 }
 
@@ -271,7 +337,7 @@ impl Idle {
         let oldest = Instant::now().checked_sub(idle_timeout);
         let alive = |since: &Instant| oldest.is_none_or(|oldest| *since > oldest);
         self.http1
-            .retain(|(sender, _, since)| alive(since) && !sender.is_closed());
+            .retain(|(kept, since)| alive(since) && !kept.sender.is_closed());
         // Dropping our handle lets the streams on it finish.
         if self
             .http2
@@ -297,15 +363,28 @@ impl Lent {
         self.reused && unseen
     }
 
-    /// The answer was read to its end: the connection may serve another attempt.
+    /// The answer was read to its end: the connection may serve another attempt. A peer that answered early may still be
+    /// reading the request: it has as long as an attempt for that, if it reads at all.
     pub(crate) fn give_back(self) {
-        if let Sender::Http1(sender) = self.sender
-            && !sender.is_closed()
-        {
-            self.host
-                .idle()
-                .http1
-                .push((sender, self.line, Instant::now()));
+        let Self {
+            sender: Sender::Http1(mut http1),
+            host,
+            rest,
+            _permit: permit,
+            ..
+        } = self
+        else {
+            return;
+        };
+        if http1.sender.is_ready() {
+            host.keep(http1);
+        } else if !http1.sender.is_closed() {
+            tokio::spawn(async move {
+                if http1.is_read_on(rest).await {
+                    host.keep(http1);
+                }
+                drop(permit);
+            });
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod raw;
 pub mod sender;
 pub mod servers;
 pub mod subscriber;
+pub mod tap;
 pub mod tls;
 
 pub use answer::{Answer, Gate};
@@ -21,6 +22,7 @@ pub use event::{Event, Message, Spec};
 pub use gateway::Gateway;
 pub use sender::{Response, Sender};
 pub use subscriber::{Recorded, Subscriber};
+pub use tap::Tap;
 
 /// What a test function returns; an error fails the test with its chain of causes.
 pub type TestResult = anyhow::Result<()>;

@@ -39,6 +39,18 @@ impl Authority {
     /// # Errors
     /// When no key or certificate can be made.
     pub fn server(&self) -> Result<TlsAcceptor> {
+        self.server_of(&["h2", "http/1.1"])
+    }
+
+    /// A server for `localhost` that speaks HTTP/1.1 only.
+    ///
+    /// # Errors
+    /// When no key or certificate can be made.
+    pub fn server_http1(&self) -> Result<TlsAcceptor> {
+        self.server_of(&["http/1.1"])
+    }
+
+    fn server_of(&self, protocols: &[&str]) -> Result<TlsAcceptor> {
         let key = KeyPair::generate()?;
         let certificate =
             CertificateParams::new(vec!["localhost".to_owned()])?.signed_by(&key, &self.issuer)?;
@@ -49,7 +61,10 @@ impl Authority {
             .with_no_client_auth()
             .with_single_cert(vec![certificate.der().clone()], key)
             .context("server certificate")?;
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.alpn_protocols = protocols
+            .iter()
+            .map(|name| name.as_bytes().to_vec())
+            .collect();
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use rustix::fs::{Advice, fadvise, renameat};
+use rustix::fs::{Advice, AtFlags, fadvise, fstat, renameat, statat};
 use towpath_event::{ClaimCheck, Digest, PayloadId, Place, Progress, Read, ReadError, SetAside};
 
 use super::Inner;
@@ -197,8 +197,22 @@ impl SetAside for NodePayload {
     }
 
     fn file(&self) -> Option<PathBuf> {
-        let is_there = self.progress() == Progress::Complete && self.check().is_ok();
-        is_there.then(|| self.home.path.join(complete_name(self.id)))
+        let usable = self.progress() == Progress::Complete && self.check().is_ok();
+        // Somebody may have taken its name away, or put another file there.
+        (usable && self.has_its_name()).then(|| self.home.path.join(complete_name(self.id)))
+    }
+}
+
+impl NodePayload {
+    /// Whether the file is still there under its name.
+    fn has_its_name(&self) -> bool {
+        let named = statat(
+            &self.home.folder,
+            complete_name(self.id),
+            AtFlags::SYMLINK_NOFOLLOW,
+        );
+        let own = fstat(&*self.file);
+        matches!((named, own), (Ok(named), Ok(own)) if named.st_ino == own.st_ino && named.st_dev == own.st_dev)
     }
 }
 

@@ -94,16 +94,18 @@ impl Bucket {
         }
     }
 
-    /// Aborts an upload now, or leaves it to [`S3Store::recover`](super::S3Store::recover).
-    pub(super) async fn abort(&self, upload: Journalled) {
+    /// Aborts an upload now, or leaves it to [`S3Store::recover`](super::S3Store::recover). In doubt both: a server that
+    /// has just failed may answer, while it starts, that all is well with an upload that it does not know of yet.
+    pub(super) async fn abort(&self, upload: Journalled, doubt: bool) {
         match self.try_abort(&upload).await {
-            Ok(()) => self.ended(upload).await,
+            Ok(()) if !doubt => return self.ended(upload).await,
+            Ok(()) => {}
             Err(error) => {
                 tracing::warn!(key = upload.key, %error, "an upload could not be aborted");
-                if let Some(journal) = &self.journal {
-                    journal.left(upload);
-                }
             }
+        }
+        if let Some(journal) = &self.journal {
+            journal.left(upload);
         }
     }
 
@@ -155,6 +157,18 @@ impl Rests for Bucket {
 
     fn erase(self: Arc<Self>, id: PayloadId) -> BoxFuture<'static, Result<(), StoreError>> {
         Box::pin(async move { self.delete(id).await })
+    }
+}
+
+/// Makes a request that brings an object into being, and once more if it is denied: MinIO denies an object that comes at
+/// the moment when it removes the folder of the last one before it. Where access is really denied, it is denied twice.
+pub(super) async fn insist<T, F>(mut request: impl FnMut() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    match request().await {
+        Err(Error::PermissionDenied { .. }) => request().await,
+        outcome => outcome,
     }
 }
 

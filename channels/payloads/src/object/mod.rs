@@ -22,7 +22,7 @@ use crate::{
     Budget, Draw, Life, Listed, New, OpenError, PayloadStore, StoreError, Tier, Usage, Writer,
     new_id,
 };
-use bucket::{Bucket, client, missing, same_size, unavailable};
+use bucket::{Bucket, client, insist, missing, same_size, unavailable};
 use journal::Journal;
 use upload::ObjectUpload;
 
@@ -80,7 +80,7 @@ impl S3Store {
     }
 
     /// Aborts the uploads that processes of this journal directory left behind when they died, and those that could
-    /// not be aborted before. Gives their number.
+    /// not be aborted before. Gives their number. To be called at the start and with every sweep.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]; what is left is found again by the next call.
@@ -187,7 +187,7 @@ impl PayloadStore for S3Store {
             }
             let id = new_id();
             let (from, to) = (self.bucket.path(claim.id), self.bucket.path(id));
-            let copied = self.bucket.s3.copy(&from, &to).await;
+            let copied = insist(|| self.bucket.s3.copy(&from, &to)).await;
             copied.map_err(|error| missing(claim, &error))?;
             self.bucket.account.takes(id, claim.size);
             let second = ClaimCheck {
@@ -248,15 +248,14 @@ mod tests {
     use std::time::Duration;
 
     use bytes::Bytes;
+    use object_store::multipart::MultipartStore;
     use towpath_harness::TestResult;
     use towpath_harness::servers::{S3, S3_BUCKET, S3_KEY, S3_REGION, S3_SECRET};
 
     use super::*;
     use crate::BudgetSettings;
 
-    #[tokio::test]
-    async fn what_the_server_does_not_copy_is_read_and_written() -> TestResult {
-        let s3 = S3::start().await?;
+    fn open(s3: &S3, journal: Option<PathBuf>) -> Result<S3Store, OpenError> {
         let settings = S3Settings {
             name: "main".into(),
             url: format!("s3://{S3_BUCKET}"),
@@ -273,14 +272,41 @@ mod tests {
             parts_in_flight: 1,
             patience: Duration::from_secs(5),
             digest: true,
-            journal: None,
+            journal,
         };
         let bounds = BudgetSettings {
             total: "limits.bytesInFlight",
             per_namespace: "limits.bytesInFlightPerNamespace",
         };
         let budget = Budget::new(64 << 20, 64 << 20, bounds);
-        let store = S3Store::open(&settings, "copies", budget)?;
+        S3Store::open(&settings, "installation", budget)
+    }
+
+    #[tokio::test]
+    async fn an_upload_whose_server_failed_is_aborted_again() -> TestResult {
+        let s3 = S3::start().await?;
+        let folder = tempfile::tempdir()?;
+        let store = open(&s3, Some(folder.path().to_owned()))?;
+        let path = store.bucket.path(new_id());
+        let upload = journal::Upload {
+            key: path.to_string(),
+            id: store.bucket.s3.create_multipart(&path).await?,
+        };
+        let journal = store.bucket.journal.clone().expect("a journal");
+        journal.began(upload.clone()).await?;
+        store.bucket.abort(upload.clone(), true).await;
+        assert_eq!(journal.leftovers(), std::slice::from_ref(&upload));
+        assert_eq!(store.recover().await, Ok(1));
+        assert_eq!(journal.leftovers(), []);
+        store.bucket.abort(upload, false).await;
+        assert_eq!(journal.leftovers(), []);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn what_the_server_does_not_copy_is_read_and_written() -> TestResult {
+        let s3 = S3::start().await?;
+        let store = open(&s3, None)?;
         let data = Bytes::from(vec![7; 6 << 20]);
         let new = New {
             namespace: &Arc::from("tests"),

@@ -1,6 +1,7 @@
 //! One payload on its way to the object store: by one request, or in parts that the journal knows of.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt;
@@ -10,7 +11,7 @@ use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutPayload};
 use towpath_event::{Digest, PayloadId};
 
-use super::bucket::{Bucket, unavailable};
+use super::bucket::{Bucket, insist, unavailable};
 use super::journal::Upload as Journalled;
 use super::settings::MOST_PARTS;
 use crate::StoreError;
@@ -25,6 +26,8 @@ pub(super) struct ObjectUpload {
     /// unknown to the journal.
     begun: Option<Begun>,
     parts: Arc<Mutex<BTreeMap<usize, PartId>>>,
+    /// Whether the server failed in the middle of it.
+    failed: Arc<AtomicBool>,
     /// Whether the object may be there.
     completing: bool,
 }
@@ -39,6 +42,7 @@ impl ObjectUpload {
             id,
             begun: None,
             parts: Arc::default(),
+            failed: Arc::default(),
             completing: false,
         }
     }
@@ -56,6 +60,32 @@ impl ObjectUpload {
     }
 }
 
+impl ObjectUpload {
+    async fn last(&self, last: Part, size: u64) -> Result<(), StoreError> {
+        let s3 = &self.bucket.s3;
+        let Some(begun) = self.begun.clone() else {
+            let bytes = PutPayload::from_iter(last.bytes);
+            let put = insist(|| s3.put(&self.path, bytes.clone())).await;
+            return put.map(drop).map_err(|error| unavailable(&error));
+        };
+        let upload = begun.await?;
+        put_part(&self.bucket, &self.path, &upload, &self.parts, last).await?;
+        let parts = std::mem::take(&mut *self.parts.lock().unwrap_or_else(PoisonError::into_inner));
+        let parts: Vec<_> = parts.into_values().collect();
+        let complete = || s3.complete_multipart(&self.path, &upload.id, parts.clone());
+        let completed = insist(complete).await;
+        if let Err(error) = completed {
+            // the answer may have been lost on its way, after all was done
+            match s3.head(&self.path).await {
+                Ok(meta) if meta.size == size => {}
+                Ok(_) | Err(_) => return Err(unavailable(&error)),
+            }
+        }
+        self.bucket.ended(upload).await;
+        Ok(())
+    }
+}
+
 /// Begins an upload in parts; it is in the journal before anybody can add a part to it.
 async fn begin(bucket: Arc<Bucket>, path: Path) -> Result<Journalled, StoreError> {
     let id = bucket.s3.create_multipart(&path).await;
@@ -67,7 +97,7 @@ async fn begin(bucket: Arc<Bucket>, path: Path) -> Result<Journalled, StoreError
     if let Some(journal) = &bucket.journal
         && let Err(error) = journal.began(upload.clone()).await
     {
-        bucket.abort(upload).await;
+        bucket.abort(upload, false).await;
         return Err(unavailable(&format!("the journal of uploads: {error}")));
     }
     Ok(upload)
@@ -99,8 +129,12 @@ impl Upload for ObjectUpload {
     fn part(&mut self, part: Part) -> BoxFuture<'static, Result<(), StoreError>> {
         let begun = self.begun();
         let (bucket, path) = (Arc::clone(&self.bucket), self.path.clone());
-        let parts = Arc::clone(&self.parts);
-        Box::pin(async move { put_part(&bucket, &path, &begun.await?, &parts, part).await })
+        let (parts, failed) = (Arc::clone(&self.parts), Arc::clone(&self.failed));
+        Box::pin(async move {
+            let stored = put_part(&bucket, &path, &begun.await?, &parts, part).await;
+            failed.fetch_or(stored.is_err(), Ordering::Relaxed);
+            stored
+        })
     }
 
     fn complete(
@@ -111,26 +145,9 @@ impl Upload for ObjectUpload {
     ) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
             self.completing = true;
-            let s3 = &self.bucket.s3;
-            let Some(begun) = self.begun.clone() else {
-                let put = s3.put(&self.path, PutPayload::from_iter(last.bytes));
-                return put.await.map(drop).map_err(|error| unavailable(&error));
-            };
-            let upload = begun.await?;
-            put_part(&self.bucket, &self.path, &upload, &self.parts, last).await?;
-            let parts =
-                std::mem::take(&mut *self.parts.lock().unwrap_or_else(PoisonError::into_inner));
-            let parts = parts.into_values().collect();
-            let completed = s3.complete_multipart(&self.path, &upload.id, parts).await;
-            if let Err(error) = completed {
-                // the answer may have been lost on its way, after all was done
-                match s3.head(&self.path).await {
-                    Ok(meta) if meta.size == size => {}
-                    Ok(_) | Err(_) => return Err(unavailable(&error)),
-                }
-            }
-            self.bucket.ended(upload).await;
-            Ok(())
+            let stored = self.last(last, size).await;
+            self.failed.fetch_or(stored.is_err(), Ordering::Relaxed);
+            stored
         })
     }
 
@@ -139,7 +156,8 @@ impl Upload for ObjectUpload {
             if let Some(begun) = self.begun.take()
                 && let Ok(upload) = begun.await
             {
-                self.bucket.abort(upload).await;
+                let doubt = self.failed.load(Ordering::Relaxed);
+                self.bucket.abort(upload, doubt).await;
             }
             if self.completing {
                 let deleted = self.bucket.delete(self.id).await;
