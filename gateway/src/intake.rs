@@ -7,7 +7,6 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::Body;
-use hyper::body::Incoming;
 use towpath_event::{Payload, Place};
 use towpath_payloads::{Begin, Draw, Full, Lease, StoreError, Writer};
 
@@ -280,10 +279,10 @@ fn no_room<E>(error: StoreError, whole: Option<u64>) -> Unfit<E> {
 }
 
 /// The next data of a body; trailers are no part of an event.
-pub(crate) fn poll_data(
-    body: &mut Incoming,
+pub(crate) fn poll_data<B: Body<Data = Bytes> + Unpin>(
+    body: &mut B,
     cx: &mut Context<'_>,
-) -> Poll<hyper::Result<Option<Bytes>>> {
+) -> Poll<Result<Option<Bytes>, B::Error>> {
     loop {
         match ready!(Pin::new(&mut *body).poll_frame(cx)) {
             None => return Poll::Ready(Ok(None)),

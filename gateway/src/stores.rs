@@ -82,9 +82,12 @@ pub(crate) async fn open(
     budget: &Budget,
     metrics: PayloadMetrics,
 ) -> Result<OpenStores, StoreOpenError> {
-    let memory = MemoryStore::new(budget.clone(), settings.digest);
-    let mut stores = Stores::new(Arc::new(memory), settings.memory.max_payload);
     let node = node(&settings.node, settings.digest)?;
+    let mut memory = MemoryStore::new(budget.clone(), settings.digest);
+    if node.is_some() || settings.object.url.is_some() || settings.nats.url.is_some() {
+        memory = memory.leaving_room();
+    }
+    let mut stores = Stores::new(Arc::new(memory), settings.memory.max_payload);
     if let Some(node) = &node {
         stores = stores.with_node(Arc::new(node.store.clone()));
         clean(&node.store, Duration::ZERO, &metrics).await;

@@ -31,8 +31,7 @@ async fn c9_1_data_is_identical_and_f4_8_no_reference_without_opt_in() -> TestRe
         for size in [1, 64 << 10, (64 << 10) + 1, BULKY, 9 << 20] {
             let event = sized(&size.to_string(), size);
             assert_eq!(shelved.bed.event(&event).await?.code(), 202, "{size}");
-            let request = shelved.bed.subscriber.only()?;
-            shelved.bed.subscriber.forget_requests();
+            let request = shelved.last()?;
             assert!(request.body == event.bytes(), "{size}: not the same bytes");
             assert_eq!(request.header("content-length"), size.to_string());
             assert_eq!(references(&request), BTreeMap::new(), "{size}");
@@ -56,8 +55,7 @@ async fn c9_2_a_producers_own_dataref_passes_untouched() -> TestResult {
         let bare = with(Event::min(Spec::V10)).with("datacontenttype", "text/xml");
         for event in [bare, with(sized("small", 10)), with(sized("bulky", BULKY))] {
             assert_eq!(shelved.bed.event(&event).await?.code(), 202, "{present}");
-            let request = shelved.bed.subscriber.only()?;
-            shelved.bed.subscriber.forget_requests();
+            let request = shelved.last()?;
             let got = Event::of(&request)?;
             assert_eq!(got.texts(), event.texts(), "{present}");
             assert!(
@@ -113,8 +111,7 @@ async fn c9_1_a_bulky_structured_event_is_the_same_event() -> TestResult {
             let event = Event::full(Spec::V10).data(kind, data.clone());
             let answer = shelved.bed.post(&event.structured()).await?;
             assert_eq!(answer.code(), 202, "{kind}: {}", answer.text());
-            let request = shelved.bed.subscriber.only()?;
-            shelved.bed.subscriber.forget_requests();
+            let request = shelved.last()?;
             assert!(request.body == data, "{kind}: not the same bytes");
             assert_eq!(Event::of(&request)?.texts(), event.texts(), "{kind}");
         }
@@ -128,7 +125,7 @@ async fn c9_1_a_bulky_structured_event_is_the_same_event() -> TestResult {
 async fn f4_8_the_channel_does_not_opt_its_subscriptions_in() -> TestResult {
     let shelved = Shelved::start(Bed::setup().annotation(PRESENT, "Reference"), "8Mi").await?;
     assert_eq!(shelved.bed.event(&sized("1", BULKY)).await?.code(), 202);
-    let request = shelved.bed.subscriber.only()?;
+    let request = shelved.last()?;
     assert!(request.body == pattern(BULKY));
     assert_eq!(references(&request), BTreeMap::new());
     shelved.at_rest().await

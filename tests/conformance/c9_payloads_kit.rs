@@ -80,6 +80,12 @@ impl Shelved {
         })
     }
 
+    /// The request that the subscriber got last.
+    pub(crate) fn last(&self) -> Result<Recorded> {
+        let requests = self.bed.subscriber.requests();
+        Ok(requests.last().context("no request")?.clone())
+    }
+
     /// The path of a URL of this gateway.
     pub(crate) fn path(&self, url: &str) -> Result<String> {
         let base = format!("http://{}", self.bed.gateway.listening);

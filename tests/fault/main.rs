@@ -12,6 +12,7 @@ mod payload_crash;
 mod payload_damage;
 mod payload_kit;
 mod payload_producers;
+mod payload_remote;
 mod payload_replies;
 mod payload_room;
 mod payload_step;

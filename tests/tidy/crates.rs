@@ -11,7 +11,8 @@ const MAY_USE: &[(&str, &str, &[&str])] = &[
     (
         "towpath-payloads",
         "channels/payloads",
-        &["towpath-event", "towpath-config"],
+        // in tests: the real servers
+        &["towpath-event", "towpath-config", "towpath-harness"],
     ),
     (
         "towpath-channels",
@@ -77,6 +78,8 @@ const PLACES: &[(&str, &[&str])] = &[
     (
         "hyper",
         &[
+            // the object store's HTTP client
+            "towpath-payloads",
             "towpath-gateway",
             "towpath-controller",
             "towpath-harness",
@@ -86,6 +89,7 @@ const PLACES: &[(&str, &[&str])] = &[
     (
         "hyper-util",
         &[
+            "towpath-payloads",
             "towpath-gateway",
             "towpath-controller",
             "towpath-harness",

@@ -58,6 +58,8 @@ pub struct Lease {
     budget: Arc<Inner>,
     namespace: Arc<AtomicU64>,
     draw: Draw,
+    /// Bytes of the process's bound that are left to others.
+    leaving: u64,
     bytes: u64,
 }
 
@@ -82,10 +84,25 @@ impl Budget {
     /// # Errors
     /// [`Full`] when the process's or the namespace's bound would be passed.
     pub fn take(&self, namespace: &Arc<str>, draw: Draw, bytes: u64) -> Result<Lease, Full> {
+        self.take_leaving(0, namespace, draw, bytes)
+    }
+
+    /// The same, but leaves `leaving` bytes of the process's bound to others: for what can also go elsewhere.
+    ///
+    /// # Errors
+    /// As [`take`](Self::take).
+    pub fn take_leaving(
+        &self,
+        leaving: u64,
+        namespace: &Arc<str>,
+        draw: Draw,
+        bytes: u64,
+    ) -> Result<Lease, Full> {
         let mut lease = Lease {
             budget: Arc::clone(&self.inner),
             namespace: self.counter(namespace),
             draw,
+            leaving,
             bytes: 0,
         };
         lease.grow(bytes)?;
@@ -103,6 +120,7 @@ impl Budget {
             budget: Arc::clone(&self.inner),
             namespace,
             draw: Draw::Reply,
+            leaving: 0,
             bytes,
         }
     }
@@ -152,7 +170,7 @@ impl Lease {
     pub fn grow(&mut self, more: u64) -> Result<(), Full> {
         let budget = &self.budget;
         let (limit, per_namespace) = (
-            self.draw.share(budget.total),
+            self.draw.share(budget.total).saturating_sub(self.leaving),
             self.draw.share(budget.per_namespace),
         );
         add_within(&budget.used, more, limit).map_err(|used| Full {
@@ -183,6 +201,7 @@ impl Lease {
             budget: Arc::clone(&self.budget),
             namespace: Arc::clone(&self.namespace),
             draw: self.draw,
+            leaving: self.leaving,
             bytes: 0,
         };
         again.grow(self.bytes)?;
@@ -266,6 +285,18 @@ mod tests {
         assert_eq!((full.used, full.limit), (120, 100));
         drop(there);
         budget.take(&ns("a"), Draw::Reply, 40).unwrap();
+    }
+
+    #[test]
+    fn what_can_go_elsewhere_leaves_room() {
+        let budget = budget(100, 100);
+        let take = |draw, bytes| budget.take_leaving(25, &ns("a"), draw, bytes);
+        let door = take(Draw::Door, 50).unwrap();
+        take(Draw::Door, 1).unwrap_err();
+        let reply = take(Draw::Reply, 25).unwrap();
+        assert_eq!(take(Draw::Reply, 1).unwrap_err().limit, 75);
+        budget.take(&ns("a"), Draw::Reply, 25).unwrap();
+        drop((door, reply));
     }
 
     #[test]

@@ -22,6 +22,8 @@ use crate::{
 #[derive(Debug)]
 pub struct MemoryStore {
     budget: Budget,
+    /// Bytes of the budget that are left to others.
+    leaving: u64,
     digest: bool,
     payloads: Arc<Mutex<Table>>,
 }
@@ -63,9 +65,18 @@ impl MemoryStore {
     pub fn new(budget: Budget, digest: bool) -> Self {
         Self {
             budget,
+            leaving: 0,
             digest,
             payloads: Arc::default(),
         }
+    }
+
+    /// Leaves a quarter of the budget to others: to what must be in memory, such as the buffers of payloads that stream
+    /// into the stores behind this one. For when there are such stores.
+    #[must_use]
+    pub fn leaving_room(self) -> Self {
+        let leaving = self.budget.total() / 4;
+        Self { leaving, ..self }
     }
 
     fn insert(&self, payload: &Arc<MemoryPayload>, life: Life) {
@@ -110,7 +121,9 @@ impl PayloadStore for MemoryStore {
     fn create<'a>(&'a self, new: New<'a>) -> BoxFuture<'a, Result<Box<dyn Writer>, StoreError>> {
         Box::pin(async move {
             let room = new.length.unwrap_or_default();
-            let lease = self.budget.take(new.namespace, new.draw, room)?;
+            let lease = self
+                .budget
+                .take_leaving(self.leaving, new.namespace, new.draw, room)?;
             let id = new_id();
             let payload = Arc::new(MemoryPayload {
                 id,

@@ -17,12 +17,13 @@ use towpath_payloads::{
 /// Every sample, by its name and labels.
 fn samples(registry: &Registry) -> HashMap<String, f64> {
     let text = TextEncoder::new().encode_to_string(&registry.gather());
-    let text = text.unwrap().replace("towpath_payload_", "");
+    let text = text.unwrap();
     let samples = text.lines().filter(|line| !line.starts_with('#'));
     samples
         .map(|line| {
             let (name, value) = line.rsplit_once(' ').unwrap();
-            (name.replace('"', ""), value.parse().unwrap())
+            let name = name.replace('"', "");
+            (name, value.parse().unwrap())
         })
         .collect()
 }
@@ -73,28 +74,43 @@ async fn tell_bytes_contents_spills_and_misses() {
 
     let found = samples(&registry);
     for (sample, value) in [
-        ("bytes_total{direction=in,tier=memory}", 1000.0),
-        ("bytes_total{direction=out,tier=memory}", 1000.0),
-        ("bytes_total{direction=in,tier=node}", 100_900.0),
-        ("bytes_total{direction=out,tier=node}", 200_000.0),
-        ("bytes_total{direction=in,tier=nats}", 0.0),
-        ("fetch_seconds_count{tier=memory}", 1.0),
-        ("fetch_seconds_count{tier=node}", 2.0),
-        ("objects{tier=memory}", 1.0),
-        ("objects{tier=node}", 2.0),
-        ("stored_bytes{tier=memory}", 1000.0),
-        ("stored_bytes{tier=node}", 100_900.0),
-        ("spills_total{tier=node}", 1.0),
-        ("orphans_total{tier=object}", 3.0),
-        ("early_misses_total", 1.0),
+        (
+            "towpath_payload_bytes_total{direction=in,tier=memory}",
+            1000.0,
+        ),
+        (
+            "towpath_payload_bytes_total{direction=out,tier=memory}",
+            1000.0,
+        ),
+        (
+            "towpath_payload_bytes_total{direction=in,tier=node}",
+            100_900.0,
+        ),
+        (
+            "towpath_payload_bytes_total{direction=out,tier=node}",
+            200_000.0,
+        ),
+        ("towpath_payload_bytes_total{direction=in,tier=nats}", 0.0),
+        ("towpath_payload_fetch_seconds_count{tier=memory}", 1.0),
+        ("towpath_payload_fetch_seconds_count{tier=node}", 2.0),
+        ("towpath_payload_objects{tier=memory}", 1.0),
+        ("towpath_payload_objects{tier=node}", 2.0),
+        ("towpath_payload_stored_bytes{tier=memory}", 1000.0),
+        ("towpath_payload_stored_bytes{tier=node}", 100_900.0),
+        ("towpath_payload_spills_total{tier=node}", 1.0),
+        ("towpath_payload_orphans_total{tier=object}", 3.0),
+        ("towpath_payload_early_misses_total", 1.0),
     ] {
         assert_eq!(found.get(sample), Some(&value), "{sample}");
     }
-    let now = found["oldest_seconds{tier=node}"];
+    let now = found["towpath_payload_oldest_seconds{tier=node}"];
     assert!((0.0..60.0).contains(&now), "{now}");
 
     drop((first, spilled, large));
-    let empty = || samples(&registry)["objects{tier=node}"] == 0.0;
+    let empty = || samples(&registry)["towpath_payload_objects{tier=node}"] == 0.0;
     common::eventually("it is shown as empty", empty).await;
-    assert_eq!(samples(&registry)["oldest_seconds{tier=node}"], 0.0);
+    assert_eq!(
+        samples(&registry)["towpath_payload_oldest_seconds{tier=node}"],
+        0.0
+    );
 }
