@@ -4,11 +4,11 @@ use std::fs;
 
 /// Bytes in flight when nothing is configured, at most: a quarter of the memory, and no more than this, since what is
 /// bulky has other places to wait.
-const MOST: u64 = 96 * 1024 * 1024;
+const MOST: u64 = 64 * 1024 * 1024;
 /// When neither cgroup nor kernel can be asked.
 const UNKNOWN: u64 = 512 * 1024 * 1024;
 
-/// The default of `limits.bytesInFlight`, in bytes: a quarter of the memory that this process may use, at most 96 MiB.
+/// The default of `limits.bytesInFlight`, in bytes: a quarter of the memory that this process may use, at most 64 MiB.
 pub(crate) fn bytes_in_flight() -> u64 {
     (memory_bytes().unwrap_or(UNKNOWN) / 4).min(MOST)
 }

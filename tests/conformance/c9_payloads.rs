@@ -2,27 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use towpath_harness::{Answer, Bed, Event, Recorded, Spec, TestResult};
+use towpath_harness::{Answer, Bed, Event, Spec, TestResult};
 
-use crate::c9_payloads_kit::{BULKY, PRESENT, Shelved, pattern, sized};
+use crate::c9_payloads_kit::{BULKY, PRESENT, Shelved, pattern, references, sized};
 
 /// The two stores that need no server: store.memory.maxPayload that leads to each.
 const TIERS: [&str; 2] = ["8Mi", "0"];
-
-fn references(request: &Recorded) -> BTreeMap<String, String> {
-    let names = [
-        "ce-dataref",
-        "ce-datasize",
-        "ce-datadigest",
-        "towpath-upload",
-    ];
-    let present = names
-        .into_iter()
-        .filter(|name| request.headers.contains_key(*name));
-    present
-        .map(|name| (name.to_owned(), request.header(name)))
-        .collect()
-}
 
 #[tokio::test]
 async fn c9_1_data_is_identical_and_f4_8_no_reference_without_opt_in() -> TestResult {
@@ -120,13 +105,16 @@ async fn c9_1_a_bulky_structured_event_is_the_same_event() -> TestResult {
     Ok(())
 }
 
-/// The annotation of the channel is not one that opts a subscription in.
+/// The annotation of the channel or Broker is not one that opts a subscription or Trigger in.
 #[tokio::test]
-async fn f4_8_the_channel_does_not_opt_its_subscriptions_in() -> TestResult {
-    let shelved = Shelved::start(Bed::setup().annotation(PRESENT, "Reference"), "8Mi").await?;
-    assert_eq!(shelved.bed.event(&sized("1", BULKY)).await?.code(), 202);
-    let request = shelved.last()?;
-    assert!(request.body == pattern(BULKY));
-    assert_eq!(references(&request), BTreeMap::new());
-    shelved.at_rest().await
+async fn f4_8_a_channel_or_broker_does_not_opt_its_subscriptions_in() -> TestResult {
+    for setup in Bed::both() {
+        let shelved = Shelved::start(setup.annotation(PRESENT, "Reference"), "8Mi").await?;
+        assert_eq!(shelved.bed.event(&sized("1", BULKY)).await?.code(), 202);
+        let request = shelved.last()?;
+        assert!(request.body == pattern(BULKY));
+        assert_eq!(references(&request), BTreeMap::new());
+        shelved.at_rest().await?;
+    }
+    Ok(())
 }

@@ -1,14 +1,20 @@
 //! What the tests of C9 share: a bed whose payloads are in a directory of its own, one attempt in the hands of a test, and
 //! the state of rest.
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
 use anyhow::{Context, Result, ensure};
+use aws_lc_rs::digest;
 use bytes::Bytes;
 use http::Method;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use towpath_harness::bed::Setup;
+use towpath_harness::gateway::Launch;
+use towpath_harness::manifest::Object;
 use towpath_harness::poll::{SOON, until};
-use towpath_harness::{Answer, Bed, Event, Gate, Message, Recorded, Response};
+use towpath_harness::{Answer, Bed, Event, Gate, Gateway, Message, Recorded, Response};
 
 /// Over `limits.inlineMax`, in bytes.
 pub(crate) const BULKY: usize = (1 << 20) + 1;
@@ -39,7 +45,8 @@ pub(crate) fn sized(id: &str, length: usize) -> Event {
 /// A bed and the directory of its node store.
 pub(crate) struct Shelved {
     pub(crate) bed: Bed,
-    pub(crate) directory: TempDir,
+    /// Removed with the bed.
+    directory: TempDir,
 }
 
 impl Shelved {
@@ -119,21 +126,80 @@ impl Shelved {
         self.call(Method::PUT, url, message).await
     }
 
+    /// The directory of the node store, which steps share.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// Waits until no payload is left, and holds that none was missed (C9.3).
     pub(crate) async fn at_rest(&self) -> Result<()> {
-        until("all payloads to be gone", SOON, async || {
-            let metrics = self.bed.gateway.metrics().await?;
-            let left = ["towpath_bytes_in_flight", "towpath_payload_objects"]
-                .map(|name| metrics.sum(name, &[]));
-            ensure!(left.iter().sum::<f64>() < 0.5, "left: {left:?}");
-            Ok(Some(()))
-        })
-        .await?;
-        let metrics = self.bed.gateway.metrics().await?;
-        let missed = metrics.sum("towpath_payload_early_misses_total", &[]);
-        ensure!(missed < 0.5, "{missed} early misses");
-        Ok(())
+        at_rest(&self.bed.gateway).await
     }
+}
+
+/// As [`Shelved::at_rest`], for a gateway without a bed.
+pub(crate) async fn at_rest(gateway: &Gateway) -> Result<()> {
+    until("all payloads to be gone", SOON, async || {
+        let metrics = gateway.metrics().await?;
+        let left = ["towpath_bytes_in_flight", "towpath_payload_objects"]
+            .map(|name| metrics.sum(name, &[]));
+        ensure!(left.iter().sum::<f64>() < 0.5, "left: {left:?}");
+        Ok(Some(()))
+    })
+    .await?;
+    let metrics = gateway.metrics().await?;
+    let missed = metrics.sum("towpath_payload_early_misses_total", &[]);
+    ensure!(missed < 0.5, "{missed} early misses");
+    Ok(())
+}
+
+/// A gateway without a bed, with its payloads in `directory` and a grace of one second; `memory` is
+/// store.memory.maxPayload.
+pub(crate) fn launch(
+    objects: impl IntoIterator<Item = Object>,
+    directory: &TempDir,
+    memory: &str,
+) -> Launch {
+    Gateway::with(objects)
+        .set("store.node.directory", &directory.path().to_string_lossy())
+        .set("store.memory.maxPayload", memory)
+        .set("payloads.referenceGrace", "1s")
+}
+
+/// The name of the file that a request shows, which must be beneath `directory`.
+pub(crate) fn file_of(request: &Recorded, directory: &Path) -> Result<PathBuf> {
+    let url = request.header("ce-dataref");
+    let name = url.strip_prefix("file://").map(PathBuf::from);
+    let name = name.with_context(|| format!("no file: {url:?}"))?;
+    ensure!(
+        name.starts_with(directory.join("in")),
+        "elsewhere: {}",
+        name.display()
+    );
+    Ok(name)
+}
+
+/// All attributes and headers of ours in a request that stand for a payload.
+pub(crate) fn references(request: &Recorded) -> BTreeMap<String, String> {
+    let names = [
+        "ce-dataref",
+        "ce-datasize",
+        "ce-datadigest",
+        "towpath-upload",
+    ];
+    let present = names
+        .into_iter()
+        .filter(|name| request.headers.contains_key(*name));
+    present
+        .map(|name| (name.to_owned(), request.header(name)))
+        .collect()
+}
+
+/// SHA-256 in the form of the attribute `datadigest`.
+pub(crate) fn digest(bytes: &[u8]) -> String {
+    let digest = digest::digest(&digest::SHA256, bytes);
+    let hex: String = digest.as_ref().iter().map(|b| format!("{b:02x}")).collect();
+    format!("sha256:{hex}")
 }
 
 /// One event that waits for its subscriber's answer.

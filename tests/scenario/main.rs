@@ -12,6 +12,8 @@ mod explain;
 mod filter_edits;
 mod load;
 mod many_triggers;
+mod payload_flows;
+mod payload_sizes;
 mod samples;
 mod settings;
 mod soak;

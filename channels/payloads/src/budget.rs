@@ -268,13 +268,15 @@ mod tests {
     #[test]
     fn one_namespace_cannot_take_all() {
         let budget = budget(100, 40);
-        let held = budget.take(&ns("a"), Draw::Door, 40).unwrap();
-        let full = budget.take(&ns("a"), Draw::Reply, 1).unwrap_err();
+        let held = budget.take(&ns("a"), Draw::Door, 30).unwrap();
+        let full = budget.take(&ns("a"), Draw::Door, 1).unwrap_err();
         assert_eq!(full.setting, "limits.bytesInFlightPerNamespace");
+        let reply = budget.take(&ns("a"), Draw::Reply, 10).unwrap();
+        budget.take(&ns("a"), Draw::Reply, 1).unwrap_err();
         assert_eq!(budget.used(), 40, "a refused take changes nothing");
-        budget.take(&ns("b"), Draw::Door, 35).unwrap();
-        drop(held);
-        budget.take(&ns("a"), Draw::Door, 40).unwrap();
+        budget.take(&ns("b"), Draw::Door, 30).unwrap();
+        drop((held, reply));
+        budget.take(&ns("a"), Draw::Reply, 40).unwrap();
     }
 
     #[test]

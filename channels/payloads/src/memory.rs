@@ -71,11 +71,11 @@ impl MemoryStore {
         }
     }
 
-    /// Leaves a quarter of the budget to others: to what must be in memory, such as the buffers of payloads that stream
+    /// Leaves half of the budget to others: to what must be in memory, such as the buffers of payloads that stream
     /// into the stores behind this one. For when there are such stores.
     #[must_use]
     pub fn leaving_room(self) -> Self {
-        let leaving = self.budget.total() / 4;
+        let leaving = self.budget.total() / 2;
         Self { leaving, ..self }
     }
 

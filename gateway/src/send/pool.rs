@@ -214,6 +214,9 @@ fn unpace(stream: &TcpStream) {
     }
 }
 
+/// Most bytes that a connection buffers, as at the public port.
+const BUFFER: usize = 256 * 1024;
+
 /// A peer that has answered and reads nothing of what is left of the request for so long does not want it.
 const READS_NOTHING: Duration = Duration::from_secs(4);
 
@@ -233,7 +236,10 @@ async fn handshake_http2(wire: Wire) -> hyper::Result<Sender> {
 }
 
 async fn handshake_http1(wire: Wire, line: &Arc<Line>) -> hyper::Result<Sender> {
-    let (sender, connection) = http1::Builder::new().handshake(TokioIo::new(wire)).await?;
+    let (sender, connection) = http1::Builder::new()
+        .max_buf_size(BUFFER)
+        .handshake(TokioIo::new(wire))
+        .await?;
     let driver = tokio::spawn(connection).abort_handle();
     Ok(Sender::Http1(Http1 {
         sender,

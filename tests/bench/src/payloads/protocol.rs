@@ -1,7 +1,7 @@
 //! What the benchmark of payloads and its step processes say to each other.
 
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Path under which a step process takes an [`Expect`] and forgets what it has seen.
 pub(super) const EXPECT_PATH: &str = "/expect";
@@ -49,4 +49,9 @@ pub(super) struct Sightings {
     pub(super) error_count: u64,
     /// The first of them, in words.
     pub(super) errors: Vec<String>,
+}
+
+/// The file of the reply to an event from the step at this path, in the folder `out` of the shared directory.
+pub(super) fn left_file(out: &Path, number: u64, path: &str) -> PathBuf {
+    out.join(format!("{number}{}", path.replace('/', "-")))
 }

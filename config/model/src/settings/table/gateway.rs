@@ -70,7 +70,7 @@ pub(super) const KEYS: &[Key] = &[
         limits.max_connections,
         "Most connections of producers at once; further ones wait to be accepted. An idle connection costs some 10 Ki of memory."
     ),
-    key!("limits.bytesInFlight", SIZE, limits.bytes_in_flight, unset "auto", "Most bytes of events and payloads in the memory of this process; over it producers get 503 with Retry-After, and bulky payloads wait in the node store. `auto` is a quarter of the memory limit, at most 96Mi, so that buffers of connections have room beside it. A quarter is kept for replies. At least four times limits.inlineMax, and at least store.memory.maxPayload."),
+    key!("limits.bytesInFlight", SIZE, limits.bytes_in_flight, unset "auto", "Most bytes of events and payloads in the memory of this process; over it producers get 503 with Retry-After, and bulky payloads wait in the node store. `auto` is a quarter of the memory limit, at most 64Mi, so that buffers of connections have room beside it. A quarter is kept for replies. At least four times limits.inlineMax, and at least store.memory.maxPayload."),
     key!("limits.bytesInFlightPerNamespace", SIZE, limits.bytes_in_flight_per_namespace, unset "none", "The same for each namespace, so that none starves the others; `none` for no such bound. At least what limits.bytesInFlight must be, and at most that."),
     key!(
         "limits.connectionsPerReplica",

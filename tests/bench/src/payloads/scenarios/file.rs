@@ -7,11 +7,13 @@ use crate::payloads::gateway::{Gateway, Setup};
 use crate::payloads::manifests::{first_of, sequence, url};
 use crate::payloads::pattern::Pattern;
 use crate::payloads::producer::Post;
-use crate::payloads::protocol::{Expect, Sightings};
+use crate::payloads::protocol::{Expect, Sightings, left_file};
 use crate::payloads::report::Line;
 use crate::payloads::workers::{Workers, judge_once};
 use crate::report::median;
 use anyhow::{Result, bail};
+use std::fs::File;
+use std::io::Write;
 
 /// The event that files are held against; it stays inline.
 const SMALL: u64 = 1024;
@@ -76,6 +78,9 @@ impl Bench {
             ..Expect::default()
         };
         self.workers.expect(&expect).await?;
+        if size != SMALL {
+            self.leave_files(size, events)?;
+        }
         let channel = first_of("files");
         for number in 0..events {
             let post = Post {
@@ -89,6 +94,27 @@ impl Bench {
         let seen = self.workers.seen().await?;
         judge_once(&seen, &self.places, &(0..events))?;
         hop(&seen, size != SMALL, &place(0))
+    }
+}
+
+impl Bench {
+    /// The files that the steps will reply with. They are made, and written to disk, before the round: a step that has
+    /// just written 64 MB measures its cold caches and the disk, not the hop.
+    fn leave_files(&self, size: u64, events: u64) -> Result<()> {
+        for number in 0..events {
+            for place in self.places.iter().take(STEPS - 1) {
+                let path = left_file(&self.gateway.out(), number, place);
+                let mut file = File::create(&path)?;
+                let mut at = 0;
+                while at < size {
+                    let piece = self.pattern.piece(number, at, size - at);
+                    file.write_all(&piece)?;
+                    at += piece.len() as u64;
+                }
+                file.sync_all()?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@ use super::{Event, Kind, Reply, Worker, accepted};
 use crate::clock::now_nanos;
 use crate::frames::Frames;
 use crate::payloads::pattern::{Check, PIECE, Pattern};
-use crate::payloads::protocol::DATAREF;
+use crate::payloads::protocol::{DATAREF, left_file};
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response};
@@ -21,8 +21,8 @@ const SAMPLE: u64 = 4096;
 const SAMPLES: u64 = 16;
 
 impl Worker {
-    /// A hop ends when the file is open, or the body there if it came with one. Checks and the copy for the reply are
-    /// done before the next hop begins.
+    /// A hop ends when the file is open, or the body there if it came with one. Checks are done before the next hop
+    /// begins; the reply's file lies there since before the round.
     pub(super) async fn file(&self, event: &Event, body: Incoming) -> Result<Response<Reply>> {
         if !event.head.headers.contains_key(DATAREF) {
             return self.inline(event, body).await;
@@ -41,9 +41,9 @@ impl Worker {
             .out
             .as_deref()
             .context("no folder for replies")?;
-        let copy = leave(&path, out, event)?;
+        let left = left_file(out, event.number, event.head.uri.path());
         let mut headers = without_reference(&event.head.headers);
-        headers.insert(DATAREF, HeaderValue::from_str(&url_of(&copy)?)?);
+        headers.insert(DATAREF, HeaderValue::from_str(&url_of(&left)?)?);
         let mut response = Response::new(Reply::default());
         begin_hop(&mut headers);
         *response.headers_mut() = headers;
@@ -108,16 +108,6 @@ fn check_whole(pattern: &Pattern, number: u64, size: u64, mut file: &File) -> Re
         let bytes = buffer.get(..read).unwrap_or_default();
         check.take(bytes).map_err(anyhow::Error::msg)?;
     }
-}
-
-/// The reply's file: a copy, made by the kernel where the file system can.
-fn leave(from: &Path, out: &Path, event: &Event) -> Result<PathBuf> {
-    let place = event.head.uri.path().replace('/', "-");
-    let to = out.join(format!("{}{place}", event.number));
-    let mut source = File::open(from)?;
-    let mut target = File::create(&to).with_context(|| format!("cannot make {}", to.display()))?;
-    std::io::copy(&mut source, &mut target)?;
-    Ok(to)
 }
 
 /// The path of a `file:` URL.

@@ -106,7 +106,7 @@ async fn other_bytes_are_errors_and_a_streamed_reply_breaks_off() {
 }
 
 #[tokio::test]
-async fn a_file_is_opened_checked_and_answered_with_a_copy() {
+async fn a_file_is_opened_checked_and_answered_by_reference() {
     let folder = tempfile::tempdir().unwrap();
     let client = start(Some(folder.path())).await;
     let path = folder.path().join("given");
@@ -119,7 +119,6 @@ async fn a_file_is_opened_checked_and_answered_with_a_copy() {
     };
     let (status, reply) = client.exchange(by_reference("/file/1")).await.unwrap();
     assert_eq!((status, reply.len()), (StatusCode::OK, 0));
-    assert_eq!(fs::read(folder.path().join("7-file-1")).unwrap(), body(7));
     let (status, _) = client.exchange(by_reference("/file-end/4")).await.unwrap();
     assert_eq!(status, StatusCode::ACCEPTED);
     fs::write(&path, body(8)).unwrap();
