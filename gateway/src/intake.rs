@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::Body;
+use tokio::sync::OwnedSemaphorePermit;
 use towpath_event::{Payload, Place};
 use towpath_payloads::{Begin, Draw, Full, Lease, StoreError, Writer};
 
@@ -14,9 +15,6 @@ use crate::state::State;
 
 /// What an event takes besides its data, in bytes: its head stays in the buffer that it was read into.
 const HEAD_BYTES: u64 = 8 * 1024;
-/// What a body that streams into a store takes on its way, in bytes: the buffer of its connection and what is
-/// being written.
-const STREAM_BYTES: u64 = 512 * 1024;
 
 /// Where data comes from.
 pub(crate) trait Source {
@@ -70,7 +68,7 @@ pub(crate) struct Bulky {
     writer: Box<dyn Writer>,
     head: Option<Lease>,
     /// What it takes on its way, unless it stays in memory anyway.
-    stream: Option<Lease>,
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl Intake<'_> {
@@ -107,15 +105,19 @@ impl Intake<'_> {
         let whole = length.map(|length| HEAD_BYTES + length);
         let writer = begun.await.map_err(|error| no_room(error, whole))?;
         let in_memory = writer.payload().claim().place == Place::Memory;
-        let stream = if in_memory {
-            None
-        } else {
-            Some(self.lease(STREAM_BYTES)?)
+        let streams = &self.state.streams;
+        let place = match self.draw {
+            _ if in_memory => None,
+            Draw::Door => {
+                let place = streams.at_the_door();
+                Some(place.map_err(|full| Unfit::Store(full.into()))?)
+            }
+            Draw::Reply => streams.for_a_reply().await,
         };
         Ok(Bulky {
             writer,
             head: Some(head),
-            stream,
+            place,
         })
     }
 
@@ -251,10 +253,10 @@ impl Bulky {
         let Self {
             writer,
             head: _,
-            stream,
+            place,
         } = self;
         writer.finish().await?;
-        drop(stream);
+        drop(place);
         Ok(())
     }
 }

@@ -16,6 +16,7 @@ mod routing;
 mod send;
 mod state;
 mod stores;
+mod streams;
 mod telemetry;
 mod topology_source;
 mod workers;

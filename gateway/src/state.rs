@@ -18,6 +18,7 @@ use crate::payload_api::Api;
 use crate::routing::ReplicaTable;
 use crate::send::{Limits, Pool};
 use crate::stores::{Node, OpenStores};
+use crate::streams::Streams;
 use crate::telemetry::{Metrics, Series, destination};
 use crate::workers;
 
@@ -30,6 +31,8 @@ pub(crate) struct State {
     pub(crate) pool: Pool,
     /// Bytes in memory.
     pub(crate) budget: Budget,
+    /// Bulky bodies on their way into a store.
+    pub(crate) streams: Streams,
     pub(crate) stores: Stores,
     pub(crate) node: Option<Node>,
     pub(crate) object: Option<Arc<S3Store>>,
@@ -118,6 +121,7 @@ impl State {
             live: ArcSwap::default(),
             replicas: ArcSwap::default(),
             pool,
+            streams: Streams::within(budget.total()),
             budget,
             stores: open.stores,
             node: open.node,

@@ -22,6 +22,9 @@ pub(crate) const BULKY: usize = (1 << 20) + 1;
 /// The annotation that opts in.
 pub(crate) const PRESENT: &str = "towpath.dev/payload";
 
+/// What payloads.referenceGrace is where a test does not depend on it: short, since every test waits for it at its end.
+const GRACE: &str = "200ms";
+
 /// Bytes in which no block repeats, so that a lost or doubled one shows.
 pub(crate) fn pattern(length: usize) -> Bytes {
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
@@ -62,11 +65,11 @@ impl Shelved {
         })
     }
 
-    /// Starts a bed whose subscriber is shown payloads so, with a grace of one second.
+    /// Starts a bed whose subscriber is shown payloads so, with a grace of [`GRACE`].
     pub(crate) async fn shown(setup: Setup, present: &str, memory: &str) -> Result<Self> {
         let setup = setup
             .set("payloads.present", present)
-            .set("payloads.referenceGrace", "1s");
+            .set("payloads.referenceGrace", GRACE);
         Self::start(setup, memory).await
     }
 
@@ -153,7 +156,7 @@ pub(crate) async fn at_rest(gateway: &Gateway) -> Result<()> {
     Ok(())
 }
 
-/// A gateway without a bed, with its payloads in `directory` and a grace of one second; `memory` is
+/// A gateway without a bed, with its payloads in `directory` and a grace of [`GRACE`]; `memory` is
 /// store.memory.maxPayload.
 pub(crate) fn launch(
     objects: impl IntoIterator<Item = Object>,
@@ -163,7 +166,7 @@ pub(crate) fn launch(
     Gateway::with(objects)
         .set("store.node.directory", &directory.path().to_string_lossy())
         .set("store.memory.maxPayload", memory)
-        .set("payloads.referenceGrace", "1s")
+        .set("payloads.referenceGrace", GRACE)
 }
 
 /// The name of the file that a request shows, which must be beneath `directory`.

@@ -137,8 +137,10 @@ async fn f4_5_each_attempt_has_a_url_and_it_outlives_the_2xx_for_the_grace() -> 
     let setup = Bed::setup()
         .delivery("retry", 1)
         .delivery("backoffDelay", "PT1.1S")
-        .delivery("backoffPolicy", "linear");
-    let shelved = by_reference(setup).await?;
+        .delivery("backoffPolicy", "linear")
+        .set("payloads.present", "Reference")
+        .set("payloads.referenceGrace", "2s");
+    let shelved = Shelved::start(setup, "8Mi").await?;
     shelved.bed.subscriber.script([Answer::status(503)]);
     assert_eq!(shelved.bed.event(&sized("twice", BULKY)).await?.code(), 202);
     let urls: Vec<String> = shelved

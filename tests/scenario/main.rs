@@ -14,6 +14,7 @@ mod load;
 mod many_triggers;
 mod payload_flows;
 mod payload_sizes;
+mod payload_streams;
 mod samples;
 mod settings;
 mod soak;

@@ -10,7 +10,7 @@ use towpath_harness::manifest::{
     Object, broker, broker_path, channel_path, in_memory_channel, parallel, sequence, subscription,
     trigger, uri,
 };
-use towpath_harness::measure::{Measure, Pattern, Producer};
+use towpath_harness::measure::{Measure, Measuring, Pattern, Producer};
 use towpath_harness::poll::{SOON, until};
 use towpath_harness::{Event, Gateway, Meter};
 
@@ -63,6 +63,20 @@ impl Shelved {
         let missed = self.sum("towpath_payload_early_misses_total").await?;
         ensure!(missed < 0.5, "{missed} early misses");
         Ok(())
+    }
+
+    /// Waits until a store has exactly so many payloads, of so many bytes in all.
+    pub(crate) async fn holds(&self, tier: &str, objects: u32, bytes: u64) -> Result<()> {
+        let wanted = [f64::from(objects), bytes as f64];
+        let names = ["towpath_payload_objects", "towpath_payload_stored_bytes"];
+        until("payloads to be stored", SOON, async || {
+            let metrics = self.gateway.metrics().await?;
+            let found = names.map(|name| metrics.sum(name, &[("tier", tier)]));
+            let same = found.iter().zip(wanted).all(|(a, b)| (a - b).abs() < 0.5);
+            ensure!(same, "{tier} has {found:?} instead of {wanted:?}");
+            Ok(Some(()))
+        })
+        .await
     }
 
     /// The sum of a metric.
@@ -151,19 +165,19 @@ impl Flow {
         })
     }
 
-    /// Sends one event and holds that every party got exactly its bytes; gives what the sink got last.
+    /// Sends one event and holds that every party got exactly its bytes; gives its id.
     pub(crate) async fn carries(
         &self,
         at: &Shelved,
         size: u64,
         framing: Framing,
         deadline: Duration,
-    ) -> Result<()> {
+    ) -> Result<String> {
         let what = format!("{} of {size} bytes, {framing:?}", self.name);
         let id = format!("{size} {framing:?}");
         let length = (framing == Framing::ContentLength).then_some(size);
         let producer = at.begin(&self.path, &event(&id), length).await?;
-        let mut sent = towpath_harness::measure::Measuring::default();
+        let mut sent = Measuring::default();
         for chunk in Pattern::new(7, size) {
             sent.add(&chunk);
             producer.send(chunk).await;
@@ -180,7 +194,8 @@ impl Flow {
         for step in &self.steps {
             got(step, &id, 1, &sent).with_context(|| format!("{what}, step"))?;
         }
-        got(&self.sink, &id, self.times, &sent).with_context(|| format!("{what}, sink"))
+        got(&self.sink, &id, self.times, &sent).with_context(|| format!("{what}, sink"))?;
+        Ok(id)
     }
 
     /// Whether parties were shown a reference with that beginning instead of data.

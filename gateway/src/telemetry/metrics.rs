@@ -388,7 +388,11 @@ mod tests {
 
     #[test]
     fn series_go_with_their_subscription_and_with_no_other() {
-        let metrics = Metrics::new(10, Budget::new(1, 1));
+        let metrics = Metrics::new(
+            10,
+            crate::stores::budget(&towpath_config::Settings::default().limits),
+        )
+        .unwrap();
         for destination in ["subscription:x.demo", "trigger:x.demo"] {
             metrics.retried(destination);
             metrics.dropped(destination, "no_dead_letter_sink");

@@ -280,7 +280,7 @@ fn read_structured(body: &Bytes) -> Result<Event> {
         if name == "datacontenttype" {
             content_type = text_of(&value);
         }
-        if !name.starts_with("data") || name.starts_with("datac") || name.starts_with("datas") {
+        if name != "data" && name != "data_base64" {
             event = event.with(name, value);
         }
     }
