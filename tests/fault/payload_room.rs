@@ -173,7 +173,8 @@ async fn a_full_memory_spills_into_the_node_store() -> TestResult {
     let (shelf, subscriber) = (Shelf::new()?, Subscriber::start().await?);
     let launch = shelf.launch(channel_to(&subscriber.url("/"), &subscriber.url("/dead")));
     let launch = launch.set("store.memory.maxPayload", "2Mi");
-    let gateway = launch.set("limits.bytesInFlight", "8Mi").start().await?;
+    // A quarter of it is kept for replies, and half for what must be in memory.
+    let gateway = launch.set("limits.bytesInFlight", "18Mi").start().await?;
     let gate = Gate::closed();
     subscriber.otherwise(Answer::status(202).behind(&gate));
     let mut held = Vec::new();

@@ -11,6 +11,9 @@ use super::{backoff, structured};
 use crate::accept::{Arrival, Refusal, accept};
 use crate::broker;
 
+/// Room for the attributes of an event in structured mode, in bytes: what a block of headers may have.
+const STRUCTURED_HEAD: u64 = 64 * 1024;
+
 /// Which of a hop's three sends this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -96,10 +99,15 @@ impl<'a, 'h> Leg<'a, 'h> {
         }
     }
 
-    /// The whole event is the body of its requests.
+    /// The whole event is the body of its requests. A dead letter that is too large for that goes in binary mode: it must
+    /// not be lost for its form.
     pub(super) fn is_structured(&self) -> bool {
+        let limit = self.hop.state.settings.limits.max_structured_bytes;
+        // Base64 takes a third more, and attributes some.
+        let at_most = self.event.payload.len() / 3 * 4 + STRUCTURED_HEAD;
         self.hop.lane.spec.delivery.format == Some(Format::Json)
             && !matches!(self.to.target, Target::Hosted(_))
+            && (self.kind != Kind::DeadLetter || at_most <= limit)
     }
 
     /// The body of every attempt: the event's data, or the whole event in structured mode.

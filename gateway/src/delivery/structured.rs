@@ -24,11 +24,7 @@ pub(crate) async fn encode(
         state.settings.limits.max_structured_bytes,
     );
     if size > limit {
-        let text = format!(
-            "the event has {size} bytes of data, more than can be sent in structured mode: the limit is {limit} \
-             (setting limits.maxStructuredBytes); remove `format: json` from the delivery spec, or raise the limit"
-        );
-        return Err(Failure::ours(413, &text, false));
+        return Err(too_large(size, limit));
     }
     let event = in_memory(state, namespace, event).await?;
     let encoded = if size > state.settings.limits.inline_max {
@@ -37,7 +33,20 @@ pub(crate) async fn encode(
     } else {
         write_structured(&event)
     };
-    encoded.ok_or_else(|| Failure::ours(500, "the event could not be encoded", true))
+    let encoded =
+        encoded.ok_or_else(|| Failure::ours(500, "the event could not be encoded", true))?;
+    if encoded.len() > limit {
+        return Err(too_large(encoded.len(), limit));
+    }
+    Ok(encoded)
+}
+
+fn too_large(size: u64, limit: u64) -> Failure {
+    let text = format!(
+        "the event has at least {size} bytes in structured mode, more than the limit of {limit} (setting \
+         limits.maxStructuredBytes); remove `format: json` from the delivery spec, or raise the limit"
+    );
+    Failure::ours(413, &text, false)
 }
 
 async fn in_memory(state: &State, namespace: &Arc<str>, event: &Event) -> Result<Event, Failure> {
