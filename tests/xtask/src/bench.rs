@@ -1,10 +1,10 @@
-//! The steps that measure: the benchmarks of hops and of Triggers, their smoke test and their long run.
+//! The steps that measure: the benchmarks of hops, of Triggers and of payloads, their smoke test and their long run.
 
 use crate::shell::{self, cargo, target};
 use crate::steps::Steps;
 use crate::tools::at_root;
 
-/// The benchmark in release, with the options given; without any, both benchmarks whole.
+/// The benchmark in release, with the options given; without any, all benchmarks whole.
 pub(crate) fn run(steps: &mut Steps, options: &[String]) {
     release(steps);
     steps.step("bench", || {
@@ -12,6 +12,7 @@ pub(crate) fn run(steps: &mut Steps, options: &[String]) {
     });
     if options.is_empty() {
         steps.step("bench of Triggers", || measure("release", ["triggers"]));
+        steps.step("bench of payloads", || measure("release", ["payloads"]));
     }
 }
 
@@ -31,7 +32,8 @@ pub(crate) fn smoke(steps: &mut Steps) {
         let out = target().join("bench-smoke");
         let out = out.to_string_lossy();
         measure("debug", ["--quick", "--out", out.as_ref()])?;
-        measure("debug", ["triggers", "--quick", "--out", out.as_ref()])
+        measure("debug", ["triggers", "--quick", "--out", out.as_ref()])?;
+        measure("debug", ["payloads", "--smoke", "--out", out.as_ref()])
     });
 }
 

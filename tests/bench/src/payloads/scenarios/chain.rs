@@ -38,7 +38,7 @@ pub(super) async fn run(setup: &Setup, load: &Load) -> Result<Vec<Line>> {
         judge_once(&seen, &places, &(number..number + 1))?;
         let heads = heads(&seen, &places);
         most.push(heads.iter().copied().max().unwrap_or_default() as f64);
-        growth.push(grown(&heads) as f64);
+        growth.push(grown(with_reply(&heads)) as f64);
     }
     let name = format!("{} hops by reference", load.hops);
     Ok(vec![
@@ -74,6 +74,11 @@ fn heads(sightings: &Sightings, places: &[String]) -> Vec<u64> {
     found.copied().collect()
 }
 
+/// The hops whose reply goes on: the last one has none, and so no URL to upload it to.
+fn with_reply(heads: &[u64]) -> &[u64] {
+    heads.split_last().map_or(heads, |(_, rest)| rest)
+}
+
 fn grown(heads: &[u64]) -> u64 {
     let most = heads.iter().copied().max().unwrap_or_default();
     most - heads.iter().copied().min().unwrap_or_default()
@@ -81,7 +86,7 @@ fn grown(heads: &[u64]) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{grown, heads};
+    use super::{grown, heads, with_reply};
     use crate::payloads::protocol::{Seen, Sightings};
 
     #[test]
@@ -102,5 +107,6 @@ mod tests {
         assert_eq!(heads(&sightings(111), &places), [100, 100]);
         assert_eq!(grown(&heads(&sightings(111), &places)), 0);
         assert_eq!(grown(&heads(&sightings(115), &places)), 4);
+        assert_eq!(with_reply(&[100, 100, 90]), [100, 100]);
     }
 }
