@@ -1,5 +1,6 @@
 //! For tools: sends one event, as a hop would, and returns the whole answer.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -62,6 +63,7 @@ impl Client {
             ca_certs: None,
             audience: None,
             target: Target::Uri,
+            policy: Arc::default(),
         };
         Self {
             pool: Pool::new(limits),

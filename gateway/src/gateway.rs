@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use towpath_config::{Problems, Settings, SourceFile, load};
 
+use crate::admission::Admission;
 use crate::delivery;
 use crate::ingress::Listener;
 use crate::payload_api::Api;
@@ -113,8 +114,9 @@ impl Gateway {
         let metrics = Metrics::new(settings.metrics.event_types, budget.clone());
         let metrics = metrics.map_err(StartError::Metrics)?;
         let open = stores::open(&settings.store, &budget, metrics.payloads.clone()).await?;
-        let api = Api::open(&settings, listening, &open.stores)?;
-        let state = State::new(settings, budget, open, metrics, api);
+        let admission = Admission::new(settings.limits.clone(), budget, open.stores.clone());
+        let api = Api::open(&settings, listening, &admission)?;
+        let state = State::new(settings, admission, open, metrics, api);
         delivery::put_in_force(&state, Arc::new(compiled.topology), &compiled.replicas).await;
 
         let workers = Workers::start().map_err(StartError::Threads)?;

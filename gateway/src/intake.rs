@@ -8,10 +8,10 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::Body;
 use tokio::sync::OwnedSemaphorePermit;
-use towpath_event::{Payload, Place};
+use towpath_event::{Payload, Place, SetAside};
 use towpath_payloads::{Begin, Draw, Full, Lease, StoreError, Writer};
 
-use crate::state::State;
+use crate::admission::Admission;
 
 /// What an event takes besides its data, in bytes: its head stays in the buffer that it was read into.
 const HEAD_BYTES: u64 = 8 * 1024;
@@ -43,7 +43,7 @@ pub(crate) enum Unfit<E> {
 /// What is to be taken in.
 #[derive(Clone, Copy)]
 pub(crate) struct Intake<'a> {
-    pub(crate) state: &'a State,
+    pub(crate) admission: &'a Admission,
     pub(crate) namespace: &'a Arc<str>,
     pub(crate) draw: Draw,
     /// The whole event is in the body: it is parsed in memory.
@@ -85,7 +85,7 @@ impl Intake<'_> {
                 setting,
             });
         }
-        let inline_max = self.state.settings.limits.inline_max;
+        let inline_max = self.admission.limits.inline_max;
         if !self.structured && announced.is_some_and(|len| len > inline_max) {
             return self.begin(announced).await.map(Room::Bulky);
         }
@@ -94,9 +94,12 @@ impl Intake<'_> {
     }
 
     /// Begins a payload in the store that is right for it.
-    async fn begin<E>(self, length: Option<u64>) -> Result<Bulky, Unfit<E>> {
+    ///
+    /// # Errors
+    /// [`Unfit`], never of the source.
+    pub(crate) async fn begin<E>(self, length: Option<u64>) -> Result<Bulky, Unfit<E>> {
         let head = self.lease(HEAD_BYTES)?;
-        let begun = self.state.stores.begin(Begin {
+        let begun = self.admission.stores.begin(Begin {
             namespace: self.namespace,
             draw: self.draw,
             length,
@@ -105,7 +108,7 @@ impl Intake<'_> {
         let whole = length.map(|length| HEAD_BYTES + length);
         let writer = begun.await.map_err(|error| no_room(error, whole))?;
         let in_memory = writer.payload().claim().place == Place::Memory;
-        let streams = &self.state.streams;
+        let streams = &self.admission.streams;
         let place = match self.draw {
             _ if in_memory => None,
             Draw::Door => {
@@ -135,7 +138,7 @@ impl Intake<'_> {
         let most = if self.structured {
             limit
         } else {
-            self.state.settings.limits.inline_max
+            self.admission.limits.inline_max
         };
         let (mut chunks, mut size) = (Vec::new(), 0u64);
         while let Some(chunk) = next(source).await? {
@@ -195,7 +198,7 @@ impl Intake<'_> {
 
     /// The largest body, in bytes, and the setting that says so.
     pub(crate) fn limit(self) -> (u64, &'static str) {
-        let limits = &self.state.settings.limits;
+        let limits = &self.admission.limits;
         if self.structured && limits.max_structured_bytes < limits.max_event_bytes {
             (limits.max_structured_bytes, "limits.maxStructuredBytes")
         } else {
@@ -204,7 +207,7 @@ impl Intake<'_> {
     }
 
     fn lease<E>(self, bytes: u64) -> Result<Lease, Unfit<E>> {
-        let lease = self.state.budget.take(self.namespace, self.draw, bytes);
+        let lease = self.admission.budget.take(self.namespace, self.draw, bytes);
         lease.map_err(|full| no_room(full.into(), Some(bytes)))
     }
 }
@@ -249,15 +252,15 @@ impl Bulky {
     ///
     /// # Errors
     /// [`StoreError`]; the payload is broken then.
-    pub(crate) async fn finish(self) -> Result<(), StoreError> {
+    pub(crate) async fn finish(self) -> Result<Arc<dyn SetAside>, StoreError> {
         let Self {
             writer,
             head: _,
             place,
         } = self;
-        writer.finish().await?;
+        let stored = writer.finish().await?;
         drop(place);
-        Ok(())
+        Ok(stored)
     }
 }
 

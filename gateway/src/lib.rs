@@ -3,6 +3,7 @@
 
 mod accept;
 mod admin;
+mod admission;
 mod broker;
 mod client;
 mod delivery;
@@ -12,7 +13,7 @@ mod ingress;
 mod intake;
 mod memory_limit;
 mod payload_api;
-mod routing;
+pub mod routing;
 mod send;
 mod state;
 mod stores;

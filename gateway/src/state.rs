@@ -12,13 +12,13 @@ use towpath_config::topology::{
     self, Backend, ChannelKey, Presentation, Replicas, Subscription, SubscriptionKey, Topology,
 };
 use towpath_event::cesql::Environment;
-use towpath_payloads::{Budget, NatsStore, S3Store, Stores};
+use towpath_payloads::{NatsStore, S3Store};
 
+use crate::admission::Admission;
 use crate::payload_api::Api;
 use crate::routing::ReplicaTable;
 use crate::send::{Limits, Pool};
 use crate::stores::{Node, OpenStores};
-use crate::streams::Streams;
 use crate::telemetry::{Metrics, Series, destination};
 use crate::workers;
 
@@ -29,11 +29,7 @@ pub(crate) struct State {
     pub(crate) live: ArcSwap<Live>,
     pub(crate) replicas: ArcSwap<ReplicaTable>,
     pub(crate) pool: Pool,
-    /// Bytes in memory.
-    pub(crate) budget: Budget,
-    /// Bulky bodies on their way into a store.
-    pub(crate) streams: Streams,
-    pub(crate) stores: Stores,
+    pub(crate) admission: Admission,
     pub(crate) node: Option<Node>,
     pub(crate) object: Option<Arc<S3Store>>,
     pub(crate) nats: Option<Arc<NatsStore>>,
@@ -105,7 +101,7 @@ pub(crate) struct Running {
 impl State {
     pub(crate) fn new(
         settings: Settings,
-        budget: Budget,
+        admission: Admission,
         open: OpenStores,
         metrics: Metrics,
         api: Api,
@@ -121,9 +117,7 @@ impl State {
             live: ArcSwap::default(),
             replicas: ArcSwap::default(),
             pool,
-            streams: Streams::within(budget.total()),
-            budget,
-            stores: open.stores,
+            admission,
             node: open.node,
             object: open.object,
             nats: open.nats,

@@ -10,8 +10,8 @@ use towpath_payloads::Full;
 const STREAM_BYTES: u64 = 1024 * 1024;
 
 /// Places for streams. An event from outside leaves some to replies, and is told to come again; a reply waits for one:
-/// every stream ends by itself, since its store takes what comes whether or not anybody reads.
-#[derive(Debug)]
+/// every stream ends by itself, since its store takes what comes whether or not anybody reads. Cloning shares them.
+#[derive(Debug, Clone)]
 pub(crate) struct Streams {
     places: Arc<Semaphore>,
     all: usize,

@@ -1,5 +1,7 @@
 //! What a gateway obeys: the immutable result of compiling objects (DESIGN sections 1 and 3).
 
+mod policy;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::SocketAddr;
@@ -7,6 +9,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use policy::{HealthCheck, Outlier, Policy, ReplicaName, Strategy, Weights};
 use towpath_event::cesql::Environment;
 use towpath_event::{Filter, FilterIndex};
 
@@ -178,6 +181,9 @@ pub struct Subscription {
     /// Subscription or Trigger, else on the Sequence or Parallel, else on the subscriber's Service. `None` if none
     /// of them says it: then `payloads.present` of the settings decides.
     pub presentation: Option<Presentation>,
+    /// Whether the subscriber may be sent a payload that is still being written: what a `HopPolicy` says. `None` leaves it
+    /// to the channel.
+    pub cut_through: Option<bool>,
 }
 
 /// How a subscriber gets a payload that was set aside; one of at most `limits.inlineMax` always comes as the body.
@@ -245,6 +251,20 @@ pub struct Delivery {
     pub retry_after_max: Option<Duration>,
     /// Content mode of outgoing requests; `None` is binary (C3.8, C3.9).
     pub format: Option<Format>,
+    /// Upper bound of a wait between attempts: what a `HopPolicy` says. `None` leaves it to the settings.
+    pub backoff_max: Option<Duration>,
+    /// Whether events wait for those before them: what a `HopPolicy` says.
+    pub order: Order,
+}
+
+/// The order in which the events of a subscription are delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    /// As they come, many at once.
+    #[default]
+    None,
+    /// Events with the same `partitionkey` (without one: the same `source` and `subject`) one after the other.
+    Key,
 }
 
 /// Wait before retry number `r`, counted from 1 (CONTRACT C8.3, I9).
@@ -278,6 +298,8 @@ pub struct Destination {
     pub audience: Option<Arc<str>>,
     /// Who stands behind the URL.
     pub target: Target,
+    /// How hops choose among the replicas.
+    pub policy: Arc<Policy>,
 }
 
 /// Who stands behind a destination's URL.
@@ -317,7 +339,8 @@ pub struct ServiceReplicas {
     /// HTTP/2 with prior knowledge: the port's `appProtocol` is `kubernetes.io/h2c`, or its name is `h2c`,
     /// `http2` or begins with `h2c-` or `http2-`.
     pub h2c: bool,
-    /// Ready endpoints, in the order of their addresses.
+    /// Endpoints that can be sent to, in the order of their addresses: those that are ready; if none is, those that
+    /// still serve while they terminate.
     pub ready: Arc<[Replica]>,
 }
 
@@ -328,6 +351,8 @@ pub struct Replica {
     pub address: SocketAddr,
     /// Pod behind the endpoint (`targetRef.uid`, else its name).
     pub pod: Option<Arc<str>>,
+    /// The pod's name (`targetRef.name`), by which people know it.
+    pub pod_name: Option<Arc<str>>,
     /// `nodeName` of the endpoint.
     pub node: Option<Arc<str>>,
     /// `zone` of the endpoint.

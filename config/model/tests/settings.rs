@@ -56,6 +56,11 @@ listen: 0.0.0.0:8081
 admin: '[::1]:9091'
 node: n1
 zone: no
+internal: {listen: '0.0.0.0:9191', maxConnections: 3}
+peers:
+- {node: n1, url: 'http://127.0.0.1:9191'}
+- url: https://gw-2.example.com
+  node: n_2.x
 clusterDomain: example.org
 addresses:
   Service/demo/first: http://127.0.0.1:1
@@ -83,12 +88,14 @@ store:
     caFile: ca.pem
     partBytes: 5Mi
     partsInFlight: 16
+    patience: 100ms
   nats:
     url: tls://nats.example.com:4223
     bucket: b_1
     chunkBytes: 512Ki
     acksInFlight: 256
     replicas: 5
+    patience: 10m
     maxBytes: 1Gi
     credentialsFile: /etc/nats.creds
     caFile: /etc/ca.pem

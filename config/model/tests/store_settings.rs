@@ -41,6 +41,7 @@ fn set(pairs: &[&str]) -> Settings {
 #[case(&["payloads.referenceGrace=0"])]
 #[case(&["payloads.url=http://gw:8080/below/"])]
 #[case(&["payloads.present=File"])]
+#[case(&["store.object.patience=100ms", "store.nats.patience=10m"])]
 fn right(#[case] pairs: &[&str]) {
     assert_eq!(lines(set(pairs).validate().err()), [""; 0]);
 }
@@ -57,6 +58,14 @@ fn right(#[case] pairs: &[&str]) {
 #[case(
     &["limits.bytesInFlight=1Mi", "limits.inlineMax=512Ki", "store.memory.maxPayload=1Mi"],
     "limits.bytesInFlight: 1Mi is under four times limits.inlineMax (512Ki), so few events could be taken at once; raise this or lower that"
+)]
+#[case(
+    &["store.object.patience=0"],
+    "store.object.patience: 0s is not from 100ms to 10m"
+)]
+#[case(
+    &["store.nats.patience=601s"],
+    "store.nats.patience: 10m1s is not from 100ms to 10m"
 )]
 #[case(
     &["store.node.quota=0"],

@@ -74,6 +74,7 @@ fn with_attributes(original: &Event, destination: &str, code: u16, data: &[u8]) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
     use towpath_config::topology::Target;
     use towpath_event::{Attributes, Payload, SpecVersion};
 
@@ -84,6 +85,7 @@ mod tests {
             ca_certs: None,
             audience: None,
             target: Target::Uri,
+            policy: Arc::default(),
         };
         let failure = Failure {
             code: 422,

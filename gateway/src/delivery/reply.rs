@@ -128,7 +128,7 @@ impl Leg<'_, '_> {
     fn intake(&self, mode: Mode) -> Intake<'_> {
         let Hop { state, lane, .. } = self.hop;
         Intake {
-            state,
+            admission: &state.admission,
             namespace: &lane.spec.namespace,
             draw: Draw::Reply,
             structured: mode == Mode::Structured,
@@ -161,10 +161,13 @@ impl Leg<'_, '_> {
             return Ok(event.map_err(|invalid| not_valid(&invalid)));
         }
         let bytes = data.to_bytes().unwrap_or_default();
-        let inline_max = intake.state.settings.limits.inline_max;
+        let inline_max = intake.admission.limits.inline_max;
         let read = if data.len() > inline_max {
-            let parsing = tokio::task::spawn_blocking(move || read_structured(&bytes)).await;
-            parsing.map_err(|_| Failure::ours(500, "the reply could not be parsed", true))?
+            let parsing = intake
+                .admission
+                .heavy(move || read_structured(&bytes))
+                .await;
+            parsing.ok_or_else(|| Failure::ours(500, "the reply could not be parsed", true))?
         } else {
             read_structured(&bytes)
         };

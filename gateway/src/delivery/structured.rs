@@ -28,8 +28,8 @@ pub(crate) async fn encode(
     }
     let event = in_memory(state, namespace, event).await?;
     let encoded = if size > state.settings.limits.inline_max {
-        let encoding = tokio::task::spawn_blocking(move || write_structured(&event)).await;
-        encoding.ok().flatten()
+        let encoding = state.admission.heavy(move || write_structured(&event));
+        encoding.await.flatten()
     } else {
         write_structured(&event)
     };
@@ -55,7 +55,7 @@ async fn in_memory(state: &State, namespace: &Arc<str>, event: &Event) -> Result
     }
     // Base64, where it is needed, takes a third more.
     let room = event.payload.len() / 3 * 7;
-    let lease = state.budget.take(namespace, Draw::Reply, room);
+    let lease = state.admission.budget.take(namespace, Draw::Reply, room);
     let lease = lease.map_err(|full| Failure::ours(503, &full.to_string(), true))?;
     let (mut reader, mut chunks) = (event.payload.read(), Vec::new());
     while let Some(chunk) = std::future::poll_fn(|cx| reader.poll_chunk(cx)).await {

@@ -26,7 +26,7 @@ use crate::intake::{Intake, Room, Unfit};
 use crate::payload_api::{self, ReadBody};
 use crate::state::{Live, State};
 pub(crate) use address::{AddressError, resolve};
-use body::Paused;
+pub(crate) use body::{BrokeOff, Paused};
 pub(crate) use listener::Listener;
 use pace::Pace;
 use probe::Asks;
@@ -122,7 +122,7 @@ async fn take(
 
     let hosted = live.hosted(&key).ok_or(Rejection::Gone)?;
     let intake = Intake {
-        state,
+        admission: &state.admission,
         namespace: &key.namespace,
         draw: Draw::Door,
         structured: attributes.is_none(),
@@ -184,11 +184,14 @@ async fn take(
 
 /// The event in a body in structured mode. What takes long is done where it holds up no other event.
 async fn parse(intake: Intake<'_>, body: Payload) -> Result<Event, Rejection> {
-    let inline_max = intake.state.settings.limits.inline_max;
+    let inline_max = intake.admission.limits.inline_max;
     let bytes = body.to_bytes().unwrap_or_default();
     let event = if body.len() > inline_max {
-        let parsed = tokio::task::spawn_blocking(move || read_structured(&bytes)).await;
-        parsed.map_err(|_| Rejection::Truncated)??
+        let parsed = intake
+            .admission
+            .heavy(move || read_structured(&bytes))
+            .await;
+        parsed.ok_or(Rejection::Truncated)??
     } else {
         read_structured(&bytes)?
     };

@@ -18,7 +18,9 @@ mod upload;
 
 use std::time::Duration;
 
-use towpath_payloads::{Grace, Stores};
+use towpath_payloads::Grace;
+
+use crate::admission::Admission;
 
 pub(crate) use attempts::{AttemptGuard, Attempts};
 pub(crate) use body::ReadBody;
@@ -37,18 +39,14 @@ pub(crate) struct Api {
     pub(crate) base: Box<str>,
     /// What signs them.
     pub(crate) keys: KeySource,
-    /// Where payloads rest.
-    pub(crate) stores: Stores,
+    /// Where payloads rest, and what bounds those that come in.
+    pub(crate) admission: Admission,
     /// Payloads that were shown by reference.
     pub(crate) shown: Shown,
     /// What keeps them after the subscriber's 2xx (setting payloads.referenceGrace).
     pub(crate) grace: Grace,
     /// Attempts whose subscriber may upload.
     pub(crate) attempts: Attempts,
-    /// Largest upload, in bytes (setting limits.maxEventBytes).
-    pub(crate) max_event_bytes: u64,
-    /// Largest block of request headers, in bytes (setting limits.maxHeaderBytes).
-    pub(crate) max_header_bytes: u64,
     /// Longest pause inside an upload (setting timeouts.bodyIdle).
     pub(crate) body_idle: Duration,
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 use towpath_config::settings::Settings;
-use towpath_payloads::{Grace, Stores};
+use towpath_payloads::Grace;
+
+use crate::admission::Admission;
 
 use super::{Api, Attempts, KeyFile, KeyFileError, KeySource, Keys, KeysError, MAX_BASE, Shown};
 
@@ -41,14 +43,14 @@ impl From<KeysError> for ApiError {
 }
 
 impl Api {
-    /// The API of a gateway that listens at `listening`, over `stores`. Must be called within a tokio runtime.
+    /// The API of a gateway that listens at `listening`, within `admission`. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// [`ApiError`].
     pub(crate) fn open(
         settings: &Settings,
         listening: SocketAddr,
-        stores: &Stores,
+        admission: &Admission,
     ) -> Result<Self, ApiError> {
         let base = match &settings.payloads.url {
             Some(url) => url.as_str().trim_end_matches('/').to_owned(),
@@ -72,12 +74,10 @@ impl Api {
         Ok(Self {
             base: base.into(),
             keys,
-            stores: stores.clone(),
+            admission: admission.clone(),
             shown: Shown::default(),
             grace: Grace::start(settings.payloads.reference_grace),
             attempts: Attempts::default(),
-            max_event_bytes: settings.limits.max_event_bytes,
-            max_header_bytes: settings.limits.max_header_bytes,
             body_idle: settings.timeouts.body_idle,
         })
     }

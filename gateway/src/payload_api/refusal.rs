@@ -153,13 +153,12 @@ impl Refusal {
         }
     }
 
-    /// What a store says about the payload `id`, or about the one that is written for the attempt `id`; `whole` are the
-    /// bytes that are known of.
-    pub(super) fn of_store(error: StoreError, id: PayloadId, whole: u64) -> Self {
+    /// What a store says about the payload `id`, or about the one that is written for the attempt `id`.
+    pub(super) fn of_store(error: StoreError, id: PayloadId) -> Self {
         match error {
             // A retry of what can never fit would fail for ever.
-            StoreError::Full(full) if whole.max(full.asked) > full.limit => Self::TooLarge {
-                size: whole.max(full.asked),
+            StoreError::Full(full) if full.asked > full.limit => Self::TooLarge {
+                size: full.asked,
                 limit: full.limit,
                 setting: full.setting,
             },

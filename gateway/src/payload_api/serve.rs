@@ -33,7 +33,7 @@ const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 /// | any other method | 405 with `Allow` |
 pub(crate) async fn serve<B>(api: &Api, request: Request<B>) -> Response<ReadBody>
 where
-    B: Body<Data = Bytes>,
+    B: Body<Data = Bytes> + Unpin,
 {
     serve_at(api, request, SystemTime::now()).await
 }
@@ -45,7 +45,7 @@ pub(super) async fn serve_at<B>(
     now: SystemTime,
 ) -> Response<ReadBody>
 where
-    B: Body<Data = Bytes>,
+    B: Body<Data = Bytes> + Unpin,
 {
     let (head, body) = request.into_parts();
     let mut response = answer(api, &head, body, now)
@@ -76,9 +76,12 @@ async fn answer<B>(
     now: SystemTime,
 ) -> Result<Response<ReadBody>, Refusal>
 where
-    B: Body<Data = Bytes>,
+    B: Body<Data = Bytes> + Unpin,
 {
-    let (size, limit) = (head_bytes(&head.headers), api.max_header_bytes);
+    let (size, limit) = (
+        head_bytes(&head.headers),
+        api.admission.limits.max_header_bytes,
+    );
     if size > limit {
         return Err(Refusal::HeadTooLarge { size, limit });
     }
@@ -159,12 +162,12 @@ async fn kept(api: &Api, token: &Token) -> Result<Arc<dyn SetAside>, Refusal> {
         digest: None,
         place: token.place.clone(),
     };
-    let mut stores = api.stores.iter();
+    let mut stores = api.admission.stores.iter();
     let store = stores
         .find(|store| store.holds(&claim.place))
         .ok_or(Refusal::Missing(token.id))?;
     let found = store.find(&claim).await;
-    found.map_err(|error| Refusal::of_store(error, token.id, token.size))
+    found.map_err(|error| Refusal::of_store(error, token.id))
 }
 
 /// What is the same whichever bytes are sent. An id is never used again, so it is a strong entity tag.

@@ -9,8 +9,12 @@ use http::{Method, Request, Response, StatusCode, header};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full, StreamBody};
 use tokio::time::Instant;
+use towpath_config::Settings;
+use towpath_config::settings::Limits;
 use towpath_event::{PayloadId, Place, SetAside};
-use towpath_payloads::{Begin, Budget, BudgetSettings, Draw, Grace, MemoryStore, Stores};
+use towpath_payloads::{
+    Begin, Budget, BudgetSettings, Draw, Grace, MemoryStore, PayloadStore, Stores,
+};
 
 use super::serve::serve_at;
 use super::*;
@@ -18,26 +22,34 @@ use super::*;
 const BASE: &str = "http://gateway:8080";
 const NOW: SystemTime = SystemTime::UNIX_EPOCH;
 const LIMIT: u64 = 1000;
-const ROOM: u64 = 2000;
+const ROOM: u64 = 20_000;
+
+const SETTINGS: BudgetSettings = BudgetSettings {
+    total: "limits.bytesInFlight",
+    per_namespace: "limits.bytesInFlightPerNamespace",
+};
 
 fn memory(room: u64, digest: bool) -> Arc<MemoryStore> {
-    let settings = BudgetSettings {
-        total: "limits.bytesInFlight",
-        per_namespace: "limits.bytesInFlightPerNamespace",
+    Arc::new(MemoryStore::new(Budget::new(room, room, SETTINGS), digest))
+}
+
+fn admission(memory: Arc<dyn PayloadStore>) -> Admission {
+    let limits = Limits {
+        max_event_bytes: LIMIT,
+        ..Settings::default().limits
     };
-    Arc::new(MemoryStore::new(Budget::new(room, room, settings), digest))
+    let budget = Budget::new(1 << 20, 1 << 20, SETTINGS);
+    Admission::new(limits, budget, Stores::new(memory, ROOM))
 }
 
 fn api(digest: bool) -> Api {
     Api {
         base: BASE.into(),
         keys: KeySource::Fixed(Arc::new(Keys::random().unwrap())),
-        stores: Stores::new(memory(ROOM, digest), ROOM),
+        admission: admission(memory(ROOM, digest)),
         shown: Shown::default(),
         grace: Grace::start(Duration::from_mins(5)),
         attempts: Attempts::default(),
-        max_event_bytes: LIMIT,
-        max_header_bytes: 64 * 1024,
         body_idle: Duration::ZERO,
     }
 }
@@ -117,7 +129,7 @@ async fn get(api: &Api, url: &str, headers: &[(&str, &str)]) -> Response<String>
     ask(api, Method::GET, url, headers).await
 }
 
-async fn put<B: Body<Data = Bytes>>(api: &Api, url: &str, body: B) -> Response<String> {
+async fn put<B: Body<Data = Bytes> + Unpin>(api: &Api, url: &str, body: B) -> Response<String> {
     let request = Request::put(url).body(body).unwrap();
     collect(serve_at(api, request, NOW).await).await
 }
@@ -153,7 +165,7 @@ fn chunks(chunks: &[Result<&'static str, &'static str>]) -> impl Body<Data = Byt
 #[tokio::test]
 async fn reads_the_whole_and_parts() {
     let api = api(false);
-    let payload = store(&api.stores, "0123456789", true).await;
+    let payload = store(&api.admission.stores, "0123456789", true).await;
     let url = read_url(&api, &payload);
     let etag = format!("\"{}\"", payload.claim().id);
     let whole = get(&api, &url, &[]).await;
@@ -188,7 +200,7 @@ async fn reads_the_whole_and_parts() {
 #[tokio::test]
 async fn sends_nothing_that_the_client_has() {
     let api = api(false);
-    let payload = store(&api.stores, "data", true).await;
+    let payload = store(&api.admission.stores, "data", true).await;
     let url = read_url(&api, &payload);
     let id = payload.claim().id;
     for tag in [
@@ -219,7 +231,7 @@ async fn sends_nothing_that_the_client_has() {
 #[tokio::test]
 async fn a_digest_is_told() {
     let api = api(true);
-    let payload = store(&api.stores, "abc", true).await;
+    let payload = store(&api.admission.stores, "abc", true).await;
     let response = get(&api, &read_url(&api, &payload), &[]).await;
     assert_eq!(
         response.headers()["repr-digest"],
@@ -230,11 +242,11 @@ async fn a_digest_is_told() {
 #[tokio::test]
 async fn c9_7_what_is_gone_is_404_and_never_a_short_body() {
     let api = api(false);
-    let payload = store(&api.stores, "data", true).await;
+    let payload = store(&api.admission.stores, "data", true).await;
     let gone = read_url(&api, &payload);
     drop(payload);
     refused(&get(&api, &gone, &[]).await, 404, "missing");
-    let held = store(&api.stores, "held", true).await;
+    let held = store(&api.admission.stores, "held", true).await;
     let url_of_held = read_url(&api, &held);
     api.shown.show(&held);
     api.grace.hold(held);
@@ -243,7 +255,7 @@ async fn c9_7_what_is_gone_is_404_and_never_a_short_body() {
     assert_eq!((head.status().as_u16(), head.body().as_str()), (404, ""));
     let told = get(&api, &gone, &[]).await.body().len();
     assert_eq!(head.headers()[header::CONTENT_LENGTH], told.to_string());
-    let broken = store(&api.stores, "data", false).await;
+    let broken = store(&api.admission.stores, "data", false).await;
     api.shown.show(&broken);
     let url_of_broken = read_url(&api, &broken);
     refused(&get(&api, &url_of_broken, &[]).await, 404, "missing");
@@ -279,7 +291,7 @@ async fn a_payload_that_was_shown_is_found_whatever_its_store() {
 #[tokio::test]
 async fn urls_that_are_no_good() {
     let api = api(false);
-    let payload = store(&api.stores, "data", true).await;
+    let payload = store(&api.admission.stores, "data", true).await;
     let good = read_url(&api, &payload);
     for path in ["", "abc", "a/b", "%00"] {
         let url = format!("{BASE}{PATH}{path}");
@@ -345,7 +357,10 @@ async fn an_upload_is_what_the_attempt_takes() {
     drop(guard);
     refused(&put(&api, &url, text("later")).await, 410, "ended");
     drop(payload);
-    assert_eq!(api.stores.iter().next().unwrap().usage().objects, 0);
+    assert_eq!(
+        api.admission.stores.iter().next().unwrap().usage().objects,
+        0
+    );
 }
 
 #[tokio::test]
@@ -369,13 +384,13 @@ async fn an_upload_that_fails_leaves_nothing() {
     let part = collect(serve_at(&api, part.unwrap(), NOW).await).await;
     refused(&part, 400, "malformed");
     let fills = "x".repeat(ROOM as usize - 10).leak();
-    let full = store(&api.stores, fills, true).await;
+    let full = store(&api.admission.stores, fills, true).await;
     let response = put(&api, &url, text(half)).await;
     refused(&response, 503, "overloaded");
     assert_eq!(response.headers()[header::RETRY_AFTER], "1");
     drop(full);
     let small = Api {
-        stores: Stores::new(memory(10, false), ROOM),
+        admission: admission(memory(10, false)),
         ..self::api(false)
     };
     let guard_of_small = small.attempts.open("ns".into(), false);
@@ -387,7 +402,10 @@ async fn an_upload_that_fails_leaves_nothing() {
         assert!(response.body().contains("limits.bytesInFlight"));
     }
     assert!(guard.take().is_none());
-    assert_eq!(api.stores.iter().next().unwrap().usage().objects, 0);
+    assert_eq!(
+        api.admission.stores.iter().next().unwrap().usage().objects,
+        0
+    );
 }
 
 #[tokio::test]
@@ -406,5 +424,8 @@ async fn an_upload_stops_when_another_begins_or_the_attempt_ends() {
     refused(&first.await, 409, "replaced");
     drop(guard);
     refused(&second.await, 410, "ended");
-    assert_eq!(api.stores.iter().next().unwrap().usage().objects, 0);
+    assert_eq!(
+        api.admission.stores.iter().next().unwrap().usage().objects,
+        0
+    );
 }

@@ -1,21 +1,23 @@
 //! Takes the payload of a reply at the URL that the request carried in `Towpath-Upload`.
 
-use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body::Body;
-use http_body_util::BodyExt;
-use tokio::time::Instant;
-use towpath_event::SetAside;
-use towpath_payloads::{Begin, Draw, StoreError, Writer};
+use towpath_event::{PayloadId, SetAside};
+use towpath_payloads::Draw;
 
 use super::attempts::Upload;
 use super::body::ReadBody;
 use super::refusal::Refusal;
 use super::token::Token;
 use super::{Api, url};
+use crate::ingress::{BrokeOff, Paused};
+use crate::intake::{Intake, Unfit};
+
+/// What bounds an upload.
+const SIZE_SETTING: &str = "limits.maxEventBytes";
 
 /// Takes one upload, of the token with this text. A client that breaks off leaves nothing behind. A second upload of the
 /// same attempt takes the place of the first when it is complete, so that a client may simply try again.
@@ -27,12 +29,12 @@ pub(super) async fn receive<B>(
     body: B,
 ) -> Result<Response<ReadBody>, Refusal>
 where
-    B: Body<Data = Bytes>,
+    B: Body<Data = Bytes> + Unpin,
 {
     if headers.contains_key(header::CONTENT_RANGE) {
         return Err(Refusal::PartOfUpload);
     }
-    let limit = token.size.min(api.max_event_bytes);
+    let limit = token.size.min(api.admission.limits.max_event_bytes);
     let announced = body.size_hint().exact();
     if let Some(size) = announced.filter(|size| *size > limit) {
         return Err(too_large(size, limit));
@@ -70,70 +72,39 @@ async fn store<B>(
     body: B,
 ) -> Result<Arc<dyn SetAside>, Refusal>
 where
-    B: Body<Data = Bytes>,
+    B: Body<Data = Bytes> + Unpin,
 {
-    let announced = body.size_hint().exact();
-    let refused = |error, whole| Refusal::of_store(error, token.id, whole);
-    let begin = Begin {
+    let refused = |unfit| refused(unfit, token.id);
+    let intake = Intake {
+        admission: &api.admission,
         namespace: &upload.namespace,
         // It is the payload of a reply, whose step holds what it was made from.
         draw: Draw::Reply,
-        length: announced,
+        structured: false,
         as_file: upload.as_file,
     };
-    let mut writer = api
-        .stores
-        .begin(begin)
-        .await
-        .map_err(|error| refused(error, announced.unwrap_or_default()))?;
-    let size = fill(api, writer.as_mut(), limit, body, &refused).await?;
-    writer.finish().await.map_err(|error| refused(error, size))
+    let announced = body.size_hint().exact();
+    let bulky = intake.begin(announced).await.map_err(refused)?;
+    let mut body = Paused::new(body, api.body_idle);
+    let filled = bulky.fill(&mut body, 0, (limit, SIZE_SETTING)).await;
+    let stored = filled.map_err(refused)?.finish().await;
+    stored.map_err(|error| refused(Unfit::Store(error)))
 }
 
-/// Writes the body to its end, and says how many bytes it had.
-async fn fill<B>(
-    api: &Api,
-    writer: &mut dyn Writer,
-    limit: u64,
-    body: B,
-    refused: &(dyn Fn(StoreError, u64) -> Refusal + Sync),
-) -> Result<u64, Refusal>
-where
-    B: Body<Data = Bytes>,
-{
-    let (idle, mut size) = (api.body_idle, 0u64);
-    let mut body = pin!(body);
-    // One timer for the whole body, moved only when it fires: arming one costs a system call.
-    let mut last = Instant::now();
-    let mut timer = pin!(tokio::time::sleep(idle));
-    loop {
-        let frame = tokio::select! {
-            biased;
-            frame = body.frame() => frame,
-            () = timer.as_mut() => {
-                if last.elapsed() >= idle {
-                    return Err(Refusal::Stalled(idle));
-                }
-                timer.as_mut().reset(last + idle);
-                continue;
-            }
-        };
-        let frame = match frame {
-            Some(Ok(frame)) => frame,
-            Some(Err(_)) => return Err(Refusal::Truncated),
-            None => return Ok(size),
-        };
-        // Trailers are no part of a payload.
-        if let Ok(chunk) = frame.into_data() {
-            size = size.saturating_add(chunk.len() as u64);
-            if size > limit {
-                return Err(too_large(size, limit));
-            }
-            let written = writer.write(chunk).await;
-            written.map_err(|error| refused(error, size))?;
-        }
-        // After the store has taken it: its slowness is not the client's.
-        last = Instant::now();
+fn refused(unfit: Unfit<BrokeOff>, id: PayloadId) -> Refusal {
+    match unfit {
+        Unfit::TooLarge {
+            size,
+            limit,
+            setting,
+        } => Refusal::TooLarge {
+            size,
+            limit,
+            setting,
+        },
+        Unfit::Store(error) => Refusal::of_store(error, id),
+        Unfit::Source(BrokeOff::Truncated) => Refusal::Truncated,
+        Unfit::Source(BrokeOff::Stalled(bound)) => Refusal::Stalled(bound),
     }
 }
 
@@ -141,6 +112,6 @@ fn too_large(size: u64, limit: u64) -> Refusal {
     Refusal::TooLarge {
         size,
         limit,
-        setting: "limits.maxEventBytes",
+        setting: SIZE_SETTING,
     }
 }

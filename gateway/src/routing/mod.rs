@@ -1,6 +1,11 @@
 //! Which replica an attempt goes to: so far in turn over the ready endpoints of a Service.
 
+pub mod choose;
+pub mod load;
+mod placement;
 mod replicas;
+
+pub use placement::{Place, Placement};
 
 pub(crate) use replicas::ReplicaTable;
 

@@ -95,6 +95,7 @@ mod tests {
         let replica = |port: &u16| Replica {
             address: ([127, 0, 0, 1], *port).into(),
             pod: None,
+            pod_name: None,
             node: None,
             zone: None,
         };

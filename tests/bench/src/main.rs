@@ -1,5 +1,5 @@
-//! The benchmarks: what one hop of a 5-step workflow costs, side by side over several systems; what Triggers cost; and
-//! what bulky payloads cost.
+//! The benchmarks: what one hop of a 5-step workflow costs, side by side over several systems; what Triggers cost;
+//! what bulky payloads cost; and, simulated, how well hops are routed.
 
 mod child;
 mod client;
@@ -13,6 +13,7 @@ mod payloads;
 mod proc;
 mod report;
 mod round;
+mod routing;
 mod run;
 mod sender;
 mod step;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
             Some(Command::PayloadStep) => runtime.block_on(payloads::worker::run()),
             Some(Command::Payloads(options)) => runtime.block_on(payloads::run(options)),
             Some(Command::Triggers(options)) => runtime.block_on(triggers::run(options)),
+            Some(Command::Routing(options)) => routing::run(options),
             None => runtime.block_on(run::run(&options)),
         });
     match outcome {

@@ -51,6 +51,42 @@ pub(crate) enum Command {
     Payloads(PayloadsOptions),
     /// Measures what the Triggers of a broker cost an event that one of them takes, and how long they take to compile.
     Triggers(TriggersOptions),
+    /// Simulates where hops go, against the best fixed strategy of each setting.
+    Routing(RoutingOptions),
+}
+
+/// What to simulate of routing. The same options give the same figures on every machine.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RoutingOptions {
+    /// Events of one run. 1000 to 1000000.
+    #[arg(long, value_parser = parse_events, default_value = "5000")]
+    pub(crate) events: usize,
+    /// Runs of each cell and strategy, with other events. 1 to 100.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100), default_value = "3")]
+    pub(crate) rounds: u32,
+    /// All combinations: nine times as many cells.
+    #[arg(long)]
+    pub(crate) whole: bool,
+    /// Every twelfth cell, one run of 2,000 events: less than half a minute without optimisation.
+    #[arg(long, conflicts_with_all = ["events", "rounds", "whole"])]
+    pub(crate) smoke: bool,
+    /// Folder for the JSON and the Markdown; without it, `target/bench`.
+    #[arg(long, default_value = "target/bench")]
+    pub(crate) out: PathBuf,
+}
+
+impl RoutingOptions {
+    /// These, after `--smoke` was applied.
+    pub(crate) fn plan(&self) -> Self {
+        if !self.smoke {
+            return self.clone();
+        }
+        Self {
+            events: 2000,
+            rounds: 1,
+            ..self.clone()
+        }
+    }
 }
 
 /// What to measure of Triggers.
@@ -201,6 +237,13 @@ fn parse_size(text: &str) -> Result<usize, String> {
         _ => Err(format!(
             "size {text}: give bytes from 128 to 1024M, such as 1K, 64K or 2M"
         )),
+    }
+}
+
+fn parse_events(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(events) if (1000..=1_000_000).contains(&events) => Ok(events),
+        _ => Err(format!("events {text}: give a number from 1000 to 1000000")),
     }
 }
 

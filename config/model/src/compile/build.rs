@@ -8,15 +8,17 @@ use towpath_event::{Filter, FilterIndex};
 use super::Channels;
 use super::delivery::{self, Checked};
 use super::plan::{Findings, Plan, PlannedChannel, To, Wanted, WantedKind};
+use super::policies::{Merged, Policies};
 use super::presentation::{self, Services};
 use super::resolve::Resolver;
-use crate::topology::{Channel, ChannelKey, Subscription, SubscriptionKey};
+use crate::topology::{Channel, ChannelKey, Delivery, Destination, Subscription, SubscriptionKey};
 
 /// Resolves and inherits: the channels with their subscriptions.
 pub(super) fn build(
     plan: &Plan<'_>,
     resolver: &Resolver<'_>,
     services: &Services<'_>,
+    policies: &mut Policies<'_>,
     findings: &mut Findings,
 ) -> Channels {
     let deliveries: HashMap<&ChannelKey, Checked> = plan
@@ -30,7 +32,7 @@ pub(super) fn build(
     let mut by_channel: BTreeMap<&ChannelKey, Vec<Arc<Subscription>>> = BTreeMap::new();
     for wanted in &plan.subscriptions {
         let channel = deliveries.get(&wanted.channel);
-        let subscription = subscription(wanted, channel, resolver, services, findings);
+        let subscription = subscription(wanted, channel, resolver, services, policies, findings);
         by_channel
             .entry(&wanted.channel)
             .or_default()
@@ -60,6 +62,7 @@ fn subscription(
     channel: Option<&Checked>,
     resolver: &Resolver<'_>,
     services: &Services<'_>,
+    policies: &mut Policies<'_>,
     findings: &mut Findings,
 ) -> Subscription {
     let own = wanted
@@ -84,15 +87,34 @@ fn subscription(
         |to: &Option<To<'_>>| to.as_ref().and_then(|to| resolver.resolve(to, findings));
     let subscriber = resolve(&wanted.subscriber);
     let reply = resolve(&wanted.reply);
+    let Merged { policy, fields } = policies.of_subscriber(wanted, subscriber.as_ref());
+    let mut other = |to: Option<Destination>| {
+        to.map(|to| Destination {
+            policy: policies.of_other(wanted.site.namespace, &to),
+            ..to
+        })
+    };
+    let (reply, dead_letter) = (other(reply), other(checked.dead_letter));
     Subscription {
         key: SubscriptionKey(wanted.key.as_str().into()),
         namespace,
         name: wanted.name.as_str().into(),
         filter,
-        presentation: presentation::of(wanted, subscriber.as_ref(), services, resolver),
-        subscriber,
+        presentation: fields.presentation.or_else(|| {
+            // Every policy counts before any annotation.
+            presentation::of(wanted, subscriber.as_ref(), services, resolver)
+        }),
+        cut_through: fields.cut_through,
+        subscriber: subscriber.map(|subscriber| Destination {
+            policy,
+            ..subscriber
+        }),
         reply,
-        dead_letter: checked.dead_letter,
-        delivery: checked.delivery,
+        dead_letter,
+        delivery: Delivery {
+            backoff_max: fields.backoff_max,
+            order: fields.order.unwrap_or_default(),
+            ..checked.delivery
+        },
     }
 }

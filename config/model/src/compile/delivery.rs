@@ -84,6 +84,7 @@ pub(super) fn check(
             timeout,
             retry_after_max,
             format: format(spec.format.as_deref(), site, findings),
+            ..Delivery::default()
         },
         dead_letter,
     }

@@ -95,4 +95,7 @@ pub(super) fn check(objects: &Objects, options: &CompileOptions, findings: &mut 
     for object in &objects.secrets {
         look(&object.origin, "", "Secret", &object.value.metadata);
     }
+    for object in &objects.hop_policies {
+        look(&object.origin, "", "HopPolicy", &object.value.metadata);
+    }
 }

@@ -16,6 +16,7 @@ mod lookup;
 mod owned;
 mod parallel;
 mod plan;
+mod policies;
 mod presentation;
 mod replicas;
 mod report;
@@ -105,7 +106,8 @@ pub fn compile(objects: &Objects, options: &CompileOptions) -> Result<Compiled, 
     let hosts = hosts(&plan, options, found);
     let resolver = resolve::Resolver::new(objects, options, &plan, &hosts);
     let services = presentation::Services::read(objects, options, found);
-    let channels = build::build(&plan, &resolver, &services, found);
+    let mut policies = policies::Policies::read(objects, options, &plan, found);
+    let channels = build::build(&plan, &resolver, &services, &mut policies, found);
     dependency::check(objects, options, &resolver, found);
     let secrets = secrets::collect(objects, options, &verifying, found);
     let replicas = replicas::collect(objects, options, &mut findings);
@@ -120,7 +122,15 @@ pub fn compile(objects: &Objects, options: &CompileOptions) -> Result<Compiled, 
         .keys()
         .filter(|key| !used_addresses.contains(*key));
     notes.extend(unused.map(|key| unused_address(key)));
-    let report = report::report(&channels, &plan, objects, options, notes, &replicas);
+    let report = report::Inputs {
+        channels: &channels,
+        plan: &plan,
+        objects,
+        options,
+        replicas: &replicas,
+        policies: policies.report(),
+    };
+    let report = report::report(report, notes);
     let topology = Topology {
         channels,
         hosts,

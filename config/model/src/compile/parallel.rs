@@ -9,7 +9,7 @@ use super::channels::{from_template, insert};
 use super::defaults::Defaults;
 use super::owned::Owned;
 use super::plan::{
-    Findings, Flow, Plan, PlannedChannel, Site, To, Wanted, channel_key, name_of, namespace_of,
+    Findings, Flow, Part, Place, Plan, PlannedChannel, Site, To, Wanted, channel_key, name_of, namespace_of,
 };
 use crate::names::child_name;
 use crate::objects::{Destination, Parallel, ParallelBranch, ParallelSpec};
@@ -116,13 +116,13 @@ fn channels<'a>(
 }
 
 /// A Parallel on its way to Subscriptions.
-struct Expansion<'a, 'n> {
+struct Expansion<'a> {
     spec: &'a ParallelSpec,
-    names: Names<'n>,
+    names: Names<'a>,
     presentation: Option<Presentation>,
 }
 
-impl<'a> Expansion<'a, '_> {
+impl<'a> Expansion<'a> {
     /// The two Subscriptions of a branch.
     fn branch(
         &self,
@@ -147,8 +147,13 @@ impl<'a> Expansion<'a, '_> {
                 "missing; a branch needs somebody who gets the events",
             );
         }
-        let wanted = |name: String, channel: ChannelKey| Wanted {
+        let wanted = |name: String, channel: ChannelKey, part: Part| Wanted {
             presentation,
+            place: Some(Place::Branch {
+                parallel: names.0,
+                branch: index,
+                part,
+            }),
             ..Wanted::of_flow(name, channel, site.clone())
         };
         let input = channel_key(site.namespace, &names.input());
@@ -157,7 +162,7 @@ impl<'a> Expansion<'a, '_> {
         plan.subscriptions.push(Wanted {
             reply: filter.is_some().then(|| To::Channel(own.clone())),
             subscriber: filter.or_else(|| Some(To::Channel(own.clone()))),
-            ..wanted(names.filter(index), input)
+            ..wanted(names.filter(index), input, Part::Filter)
         });
         let whole = Site {
             path: "spec.reply".to_owned(),
@@ -174,7 +179,7 @@ impl<'a> Expansion<'a, '_> {
                 .delivery
                 .as_ref()
                 .map(|delivery| (Cow::Borrowed(delivery), site.field("delivery"))),
-            ..wanted(names.branch(index), own)
+            ..wanted(names.branch(index), own, Part::Subscriber)
         });
     }
 }

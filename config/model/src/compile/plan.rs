@@ -172,6 +172,38 @@ pub(super) struct Wanted<'a> {
     pub(super) kind: WantedKind,
     /// What its own object says, or the Sequence or Parallel that it is of.
     pub(super) presentation: Option<Presentation>,
+    /// Where it stands in a Sequence or Parallel.
+    pub(super) place: Option<Place<'a>>,
+}
+
+/// A place in a Sequence or Parallel, which is in the namespace of the subscription. Numbers count from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place<'a> {
+    Step {
+        sequence: &'a str,
+        step: usize,
+    },
+    Branch {
+        parallel: &'a str,
+        branch: usize,
+        part: Part,
+    },
+}
+
+/// The two that get events in a branch of a Parallel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Part {
+    Filter,
+    Subscriber,
+}
+
+impl Part {
+    pub(super) const fn shown(self) -> &'static str {
+        match self {
+            Self::Filter => "filter",
+            Self::Subscriber => "subscriber",
+        }
+    }
 }
 
 impl<'a> Wanted<'a> {
@@ -189,6 +221,7 @@ impl<'a> Wanted<'a> {
             delivery: None,
             kind: WantedKind::Subscription,
             presentation: None,
+            place: None,
         }
     }
 }

@@ -87,7 +87,7 @@ fn same_name(service: &Port, slice: &EndpointPort) -> bool {
 
 fn behind(port: &Port, slices: &[&Object<EndpointSlice>]) -> ServiceReplicas {
     let mut h2c = is_h2c(port.app_protocol.as_deref(), port.name.as_deref());
-    let mut ready = BTreeMap::new();
+    let (mut ready, mut leaving) = (BTreeMap::new(), BTreeMap::new());
     for slice in slices {
         let slice = &slice.value;
         let matching = slice.ports.iter().filter(|candidate| {
@@ -98,23 +98,28 @@ fn behind(port: &Port, slices: &[&Object<EndpointSlice>]) -> ServiceReplicas {
                 continue;
             };
             h2c |= is_h2c(candidate.app_protocol.as_deref(), None);
-            for endpoint in slice
-                .endpoints
-                .iter()
-                .filter(|endpoint| endpoint.conditions.ready != Some(false))
-            {
+            for endpoint in &slice.endpoints {
+                let conditions = &endpoint.conditions;
+                let kept = if conditions.ready != Some(false) {
+                    &mut ready
+                } else if (conditions.serving, conditions.terminating) == (Some(true), Some(true)) {
+                    &mut leaving
+                } else {
+                    continue;
+                };
                 if let Some(ip) = address(endpoint, slice) {
                     let address = SocketAddr::new(ip, number);
-                    ready
-                        .entry(address)
+                    kept.entry(address)
                         .or_insert_with(|| replica(address, endpoint));
                 }
             }
         }
     }
+    // As Kubernetes itself: better one that leaves than none, while it still answers.
+    let kept = if ready.is_empty() { leaving } else { ready };
     ServiceReplicas {
         h2c,
-        ready: ready.into_values().collect(),
+        ready: kept.into_values().collect(),
     }
 }
 
@@ -136,13 +141,14 @@ fn address(endpoint: &Endpoint, slice: &EndpointSlice) -> Option<IpAddr> {
 }
 
 fn replica(address: SocketAddr, endpoint: &Endpoint) -> Replica {
-    let pod = endpoint
-        .target_ref
-        .as_ref()
-        .and_then(|target| target.uid.as_deref().or(target.name.as_deref()));
+    let target = endpoint.target_ref.as_ref();
+    let pod = target.and_then(|target| target.uid.as_deref().or(target.name.as_deref()));
     Replica {
         address,
         pod: pod.map(Into::into),
+        pod_name: target
+            .and_then(|target| target.name.as_deref())
+            .map(Into::into),
         node: endpoint.node_name.as_deref().map(Into::into),
         zone: endpoint.zone.as_deref().map(Into::into),
     }

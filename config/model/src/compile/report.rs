@@ -209,15 +209,7 @@ impl fmt::Display for Report {
         for skipped in &self.skipped {
             let namespace = skipped.namespace.as_deref();
             let object = crate::read::label(&skipped.kind, namespace, &skipped.name);
-            write!(f, "skipped: {}:{}: {object}", skipped.file, skipped.line)?;
-            writeln!(
-                f,
-                "{}",
-                skipped
-                    .note
-                    .map(|note| format!(": {note}"))
-                    .unwrap_or_default()
-            )?;
+            writeln!(f, "skipped: {}:{}: {object}", skipped.file, skipped.line)?;
         }
         for note in &self.notes {
             writeln!(f, "note: {note}")?;

@@ -11,7 +11,7 @@ use super::{CompileOptions, DANGLES, brokers};
 use crate::names;
 use crate::objects::{Destination as Written, KReference};
 use crate::read::{EVENTING, FLOWS, Objects, group_of};
-use crate::topology::{ChannelKey, ChannelKind, Destination, ServicePort, Target};
+use crate::topology::{ChannelKey, ChannelKind, Destination, Policy, ServicePort, Target};
 
 /// Resolves destinations against everything that was read.
 pub(super) struct Resolver<'a> {
@@ -19,6 +19,8 @@ pub(super) struct Resolver<'a> {
     plan: &'a Plan<'a>,
     hosts: &'a HashMap<Arc<str>, ChannelKey>,
     lookup: Lookup<'a>,
+    /// What every destination has until a policy says otherwise.
+    policy: Arc<Policy>,
 }
 
 /// A URL with what comes with it.
@@ -43,6 +45,7 @@ impl<'a> Resolver<'a> {
             plan,
             hosts,
             lookup: Lookup::new(objects, options),
+            policy: Arc::default(),
         }
     }
 
@@ -121,7 +124,7 @@ impl<'a> Resolver<'a> {
                     ..Base::default()
                 };
                 let uri = base.url.parse().ok()?;
-                Some(finish(&base, uri, Target::Hosted(key.clone())))
+                Some(self.finish(&base, uri, Target::Hosted(key.clone())))
             }
             To::Url(destination, site) => self.written(destination, site, site, findings),
             To::Written(destination, site) => {
@@ -305,13 +308,16 @@ impl<'a> Resolver<'a> {
 
     /// Namespace and name of the Service of the files that a destination's URL means, also where the settings send
     /// elsewhere instead. A channel or broker that is hosted here has none.
-    pub(super) fn service_of(&self, to: &Destination) -> Option<(&'a str, &'a str)> {
-        if matches!(to.target, Target::Hosted(_)) {
-            return None;
+    pub(super) fn service_of<'s>(&'s self, to: &'s Destination) -> Option<(&'s str, &'s str)> {
+        match &to.target {
+            Target::Hosted(_) => None,
+            Target::Service(port) => Some((&port.namespace, &port.service)),
+            Target::Uri => {
+                let url = url::Url::parse(&to.url).ok()?;
+                self.lookup
+                    .service_of_host(&names::normal_host(url.host_str()?))
+            }
         }
-        let url = url::Url::parse(&to.url).ok()?;
-        self.lookup
-            .service_of_host(&names::normal_host(url.host_str()?))
     }
 
     /// Who stands behind a URL.
@@ -344,13 +350,13 @@ impl<'a> Resolver<'a> {
                 );
                 return None;
             }
-            return Some(finish(base, uri, Target::Hosted(key.clone())));
+            return Some(self.finish(base, uri, Target::Hosted(key.clone())));
         }
         let path = uri.path().strip_suffix('/').unwrap_or(uri.path());
         let address = (host.clone(), path.to_owned());
         let broker = self.plan.broker_addresses.get(&address);
         if let Some(key) = broker.filter(|_| port == default_port) {
-            return Some(finish(base, uri, Target::Hosted(key.clone())));
+            return Some(self.finish(base, uri, Target::Hosted(key.clone())));
         }
         let by_port = self.setting(&format!("{host}:{port}"), findings);
         if let Some(instead) = by_port.or_else(|| self.setting(&host, findings)) {
@@ -366,7 +372,7 @@ impl<'a> Resolver<'a> {
                 service: service.into(),
                 port,
             };
-            return Some(finish(base, uri, Target::Service(port)));
+            return Some(self.finish(base, uri, Target::Service(port)));
         }
         if brokers::is_ingress(&host, self.options) {
             let message = format!(
@@ -375,7 +381,7 @@ impl<'a> Resolver<'a> {
             );
             findings.note(site, message);
         }
-        Some(finish(base, uri, Target::Uri))
+        Some(self.finish(base, uri, Target::Uri))
     }
 
     /// An entry of `addresses`.
@@ -403,17 +409,18 @@ impl<'a> Resolver<'a> {
             parts.path_and_query = uri.path_and_query().cloned();
         }
         let uri = http::Uri::from_parts(parts).ok()?;
-        Some(finish(base, uri, Target::Uri))
+        Some(self.finish(base, uri, Target::Uri))
     }
-}
 
-fn finish(base: &Base<'_>, uri: http::Uri, target: Target) -> Destination {
-    Destination {
-        url: base.url.as_str().into(),
-        uri,
-        ca_certs: base.ca_certs.map(Into::into),
-        audience: base.audience.map(Into::into),
-        target,
+    fn finish(&self, base: &Base<'_>, uri: http::Uri, target: Target) -> Destination {
+        Destination {
+            url: base.url.as_str().into(),
+            uri,
+            ca_certs: base.ca_certs.map(Into::into),
+            audience: base.audience.map(Into::into),
+            target,
+            policy: Arc::clone(&self.policy),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use super::channels::{from_template, insert};
 use super::defaults::Defaults;
 use super::owned::Owned;
 use super::plan::{
-    Findings, Flow, Plan, PlannedChannel, Site, To, Wanted, channel_key, name_of, namespace_of,
+    Findings, Flow, Place, Plan, PlannedChannel, Site, To, Wanted, channel_key, name_of, namespace_of,
 };
 use crate::names::child_name;
 use crate::objects::Sequence;
@@ -121,6 +121,7 @@ fn subscriptions<'a>(
                 .as_ref()
                 .map(|delivery| (Cow::Borrowed(delivery), step_site.field("delivery"))),
             presentation,
+            place: Some(Place::Step { sequence, step }),
             ..Wanted::of_flow(name, channel, step_site)
         });
     }

@@ -92,6 +92,7 @@ pub(super) fn plan<'a>(
             presentation: Annotations::new(&meta.annotations, &site).presentation(findings),
             site,
             kind: WantedKind::Subscription,
+            place: None,
         });
     }
     let written = Written::of(plan);
@@ -216,5 +217,6 @@ fn entry_wanted<'a>(
         kind: WantedKind::Entry,
         // An entry has no metadata, so only the subscriber's Service can say it.
         presentation: None,
+        place: None,
     }
 }

@@ -76,6 +76,7 @@ pub(super) fn plan<'a>(
             key,
             kind: WantedKind::Trigger,
             presentation,
+            place: None,
         });
     }
     verifying

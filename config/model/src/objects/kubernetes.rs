@@ -135,12 +135,13 @@ pub struct Endpoint {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct EndpointConditions {
-    /// Absent counts as true.
+    /// Takes new requests. Absent counts as true; Kubernetes says false of one that terminates, unless its Service
+    /// publishes addresses that are not ready.
     pub ready: Option<bool>,
-    /// Not used.
-    pub serving: Unread,
-    /// Not used.
-    pub terminating: Unread,
+    /// Answers requests, if it terminates or not. Absent counts as false: then there is only `ready`.
+    pub serving: Option<bool>,
+    /// Is on its way out. Absent counts as false.
+    pub terminating: Option<bool>,
 }
 
 /// The object behind an [`Endpoint`].

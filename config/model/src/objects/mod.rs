@@ -9,6 +9,7 @@ mod common;
 mod delivery;
 mod eventing;
 mod flows;
+mod hop_policy;
 mod kubernetes;
 mod secret;
 mod subscription;
@@ -25,6 +26,10 @@ pub use eventing::{
     Broker, BrokerSpec, SubscriptionsApiFilter, Trigger, TriggerFilter, TriggerSpec,
 };
 pub use flows::{Parallel, ParallelBranch, ParallelSpec, Sequence, SequenceSpec, SequenceStep};
+pub use hop_policy::{
+    HopPolicy, HopPolicySpec, PolicyHealthCheck, PolicyOutlier, PolicyReplica, PolicyTarget,
+    PolicyWeights,
+};
 pub use kubernetes::{
     ConfigMap, Endpoint, EndpointConditions, EndpointPort, EndpointSlice, Service, ServicePort,
     ServiceSpec, TargetRef,

@@ -18,8 +18,7 @@ pub(crate) enum Family {
     EndpointSlice,
     ConfigMap,
     Secret,
-    /// A kind that is planned: listed as skipped, with a note.
-    Planned,
+    HopPolicy,
     /// Not Towpath's business.
     Other,
 }
@@ -64,7 +63,7 @@ const KINDS: [Row; 13] = [
         "TowpathChannel",
         Family::Implementation,
     ),
-    row(TOWPATH, "v1alpha1", "HopPolicy", Family::Planned),
+    row(TOWPATH, "v1alpha1", "HopPolicy", Family::HopPolicy),
     row(FLOWS, "v1", "Sequence", Family::Sequence),
     row(FLOWS, "v1", "Parallel", Family::Parallel),
     row(EVENTING, "v1", "Broker", Family::Broker),
@@ -186,7 +185,7 @@ pub(crate) fn unknown_fields(family: &Family, object: &Node, path: &str) -> Unkn
         | Family::Parallel
         | Family::Broker
         | Family::Trigger
-        | Family::Planned
+        | Family::HopPolicy
         | Family::Other => {
             if path == "metadata" || path.starts_with("metadata.ownerReferences") {
                 Unknown::RefuseTypos
@@ -226,7 +225,7 @@ mod tests {
             ("eventing.knative.dev/v1", "Broker", Ok(Family::Broker)),
             ("eventing.knative.dev/v1", "Trigger", Ok(Family::Trigger)),
             ("flows.knative.dev/v1", "Parallel", Ok(Family::Parallel)),
-            ("towpath.dev/v1alpha1", "HopPolicy", Ok(Family::Planned)),
+            ("towpath.dev/v1alpha1", "HopPolicy", Ok(Family::HopPolicy)),
             (
                 "eventing.knative.dev/v1beta2",
                 "EventType",

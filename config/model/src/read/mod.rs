@@ -18,7 +18,7 @@ pub(crate) use typed::{Unknown, typed};
 use self::kinds::Family;
 use self::tree::{Node, Value};
 use crate::objects::{
-    Broker, Channel, ChannelImplementation, ConfigMap, EndpointSlice, Parallel, Secret, Sequence,
+    Broker, Channel, ChannelImplementation, ConfigMap, EndpointSlice, HopPolicy, Parallel, Secret, Sequence,
     Service, Status, Subscription, Trigger,
 };
 use crate::problem::{Place, Problem, Problems};
@@ -75,6 +75,8 @@ pub struct Objects {
     pub config_maps: Vec<Object<ConfigMap>>,
     /// `Secret` of v1.
     pub secrets: Vec<Object<Secret>>,
+    /// `HopPolicy` of towpath.dev.
+    pub hop_policies: Vec<Object<HopPolicy>>,
     /// All others, with what makes them addressable.
     pub skipped: Vec<Skipped>,
 }
@@ -94,8 +96,6 @@ pub struct Skipped {
     pub namespace: Option<String>,
     /// Name.
     pub name: String,
-    /// Why, if there is more to say than that it is of another kind.
-    pub note: Option<&'static str>,
     /// What makes it addressable.
     pub status: Option<Status>,
 }
@@ -299,9 +299,8 @@ impl Reading {
             Family::EndpointSlice => self.keep(document, |objects| &mut objects.endpoint_slices),
             Family::ConfigMap => self.keep(document, |objects| &mut objects.config_maps),
             Family::Secret => self.keep(document, |objects| &mut objects.secrets),
-            Family::Planned | Family::Other => {
-                let note = (*document.family == Family::Planned)
-                    .then_some("not supported by this version of Towpath; it is ignored");
+            Family::HopPolicy => self.keep(document, |objects| &mut objects.hop_policies),
+            Family::Other => {
                 let status = document.node.get("status").and_then(|status| {
                     // Another kind's status may have any shape; only an address is looked for.
                     typed::typed(status, &|_| typed::Unknown::Ignore, &mut Vec::new())
@@ -313,7 +312,6 @@ impl Reading {
                     kind: kind.kind.to_owned(),
                     namespace: namespace.map(str::to_owned),
                     name: name.to_owned(),
-                    note,
                     status,
                 });
             }

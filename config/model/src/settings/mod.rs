@@ -1,6 +1,7 @@
 //! Settings of a gateway: plain, comparable data with defaults; every key is one row of [`keys()`].
 
 mod parse;
+mod peers;
 mod stores;
 mod table;
 mod validate;
@@ -10,6 +11,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+pub use peers::{Internal, Peer};
 pub use stores::{MemoryStore, NatsStore, NodeDirectory, NodeStore, ObjectStore, Payloads, Store};
 pub use table::{Key, docs, keys};
 
@@ -28,6 +30,10 @@ pub struct Settings {
     pub node: Option<String>,
     /// `zone`.
     pub zone: Option<String>,
+    /// `internal`.
+    pub internal: Internal,
+    /// `peers`: the other gateways. One list may serve all of them: see [`Settings::other_gateways`].
+    pub peers: Vec<Peer>,
     /// `clusterDomain`.
     pub cluster_domain: String,
     /// `addresses`.
@@ -151,6 +157,8 @@ impl Default for Settings {
             admin: SocketAddr::from((Ipv4Addr::LOCALHOST, 9090)),
             node: None,
             zone: None,
+            internal: Internal::default(),
+            peers: Vec::new(),
             cluster_domain: "cluster.local".to_owned(),
             addresses: BTreeMap::new(),
             limits: Limits {
@@ -196,6 +204,14 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// The gateways of `peers` but for this one, which is the one with its `node`.
+    pub fn other_gateways(&self) -> impl Iterator<Item = &Peer> {
+        let own = self.node.as_deref();
+        self.peers
+            .iter()
+            .filter(move |peer| Some(peer.node.as_str()) != own)
+    }
+
     /// What these settings say to [`crate::compile()`].
     #[must_use]
     pub fn compile_options(&self) -> crate::CompileOptions {

@@ -1,13 +1,18 @@
 //! Settings from a YAML text, and from single keys.
 
 use super::table::{Key, keys};
-use super::{Settings, validate};
+use super::value::Value as _;
+use super::{Peer, Settings, validate};
+use url::Url;
+
 use crate::names::nearest;
 use crate::problem::{Place, Problem, Problems};
 use crate::read::tree::{self, Entry, Node, Value};
 
 /// Key of the map from objects and hosts to URLs.
 const ADDRESSES: &str = "addresses";
+/// Key of the list of gateways.
+const PEERS: &str = "peers";
 
 impl Settings {
     /// Settings from a YAML text over the defaults. An empty text is the defaults; a null leaves its default.
@@ -183,6 +188,7 @@ impl Reading {
                     format!("is a mapping of keys, not {}", value.kind()),
                 );
             }
+            (None, Value::Sequence(items)) if name == PEERS => self.peers(items),
             (Some(text), _) => {
                 self.places.push((name.to_owned(), entry.key_place));
                 if let Err(message) = set(&mut self.settings, name, &text) {
@@ -192,13 +198,55 @@ impl Reading {
             (None, value)
                 if keys().iter().any(|key| key.name == name) || name.starts_with("addresses.") =>
             {
-                self.problem(
-                    entry.key_place,
-                    name,
-                    format!("needs a single value, not {}", value.kind()),
-                );
+                let or_list = if name == PEERS { " or a list" } else { "" };
+                let message = format!("needs a single value{or_list}, not {}", value.kind());
+                self.problem(entry.key_place, name, message);
             }
             (None, _) => self.problem(entry.key_place, name, unknown(name)),
+        }
+    }
+
+    /// Entries of `peers`: all of them or, if one is faulty, none, since rules name them by number.
+    fn peers(&mut self, items: &[Node]) {
+        let read = (items.iter().enumerate())
+            .map(|(index, item)| self.peer(item, &format!("{PEERS}[{index}]")));
+        let peers: Vec<_> = read.collect();
+        self.settings.peers = peers.into_iter().collect::<Option<_>>().unwrap_or_default();
+    }
+
+    fn peer(&mut self, item: &Node, name: &str) -> Option<Peer> {
+        let (mut node, mut url) = (None, None);
+        let before = self.problems.len();
+        for entry in item.entries() {
+            let name = format!("{name}.{}", entry.key);
+            let text = scalar(&entry.node.value).unwrap_or_default();
+            let is_second = match entry.key.as_str() {
+                "node" => node.replace(text).is_some(),
+                "url" => url.replace(text).is_some(),
+                _ => {
+                    let message = "unknown key; an entry has `node` and `url`";
+                    self.problem(entry.key_place, &name, message.to_owned());
+                    continue;
+                }
+            };
+            if is_second {
+                let message = "is given twice; keep one";
+                self.problem(entry.key_place, &name, message.to_owned());
+            }
+            self.places.push((name, entry.key_place));
+        }
+        let Some((node, url)) = node.zip(url) else {
+            let message =
+                "needs `node` and `url`, as `{node: first, url: \"http://10.0.0.1:9091\"}`";
+            self.problem(item.place, name, message.to_owned());
+            return None;
+        };
+        match Url::read(&url) {
+            Ok(url) => (self.problems.len() == before).then_some(Peer { node, url }),
+            Err(message) => {
+                self.problem(item.place, &format!("{name}.url"), message);
+                None
+            }
         }
     }
 }

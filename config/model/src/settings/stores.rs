@@ -82,6 +82,8 @@ pub struct ObjectStore {
     pub part_bytes: u64,
     /// `store.object.partsInFlight`.
     pub parts_in_flight: usize,
+    /// `store.object.patience`. From 100 ms to 10 minutes.
+    pub patience: Duration,
 }
 
 /// `store.nats`: payloads as chunks in a JetStream stream of our own.
@@ -97,6 +99,8 @@ pub struct NatsStore {
     pub acks_in_flight: usize,
     /// `store.nats.replicas`.
     pub replicas: usize,
+    /// `store.nats.patience`. From 100 ms to 10 minutes.
+    pub patience: Duration,
     /// `store.nats.maxBytes`, in bytes; `None` is no bound.
     pub max_bytes: Option<u64>,
     /// `store.nats.credentialsFile`.
@@ -140,6 +144,7 @@ impl Default for Store {
                 ca_file: None,
                 part_bytes: 8 * MIB,
                 parts_in_flight: 2,
+                patience: Duration::from_secs(10),
             },
             nats: NatsStore {
                 url: None,
@@ -147,6 +152,7 @@ impl Default for Store {
                 chunk_bytes: 128 * KIB,
                 acks_in_flight: 16,
                 replicas: 1,
+                patience: Duration::from_secs(5),
                 max_bytes: None,
                 credentials_file: None,
                 ca_file: None,

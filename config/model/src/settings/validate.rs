@@ -1,5 +1,6 @@
-//! Rules of the settings, all of them in one place; those of stores are a file of it.
+//! Rules of the settings, all of them in one place; those of stores and of other gateways are files of it.
 
+mod internal;
 mod stores;
 
 use std::time::Duration;
@@ -34,6 +35,8 @@ pub(super) fn broken(settings: &Settings) -> Vec<Broken> {
         admin,
         node: _,
         zone: _,
+        internal: _,
+        peers: _,
         cluster_domain,
         addresses,
         limits,
@@ -124,6 +127,7 @@ pub(super) fn broken(settings: &Settings) -> Vec<Broken> {
         );
     }
     limits_rules(limits, store.memory.max_payload, &mut rule);
+    internal::rules(settings, &mut rule);
     stores::rules(settings, &mut rule);
     for (key, url) in addresses {
         if let Some(message) = wrong_address(key, url) {

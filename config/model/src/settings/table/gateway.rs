@@ -19,6 +19,19 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key!("node", "name", node, unset "", "Node that this gateway runs on; replicas on the same node count as near."),
     key!("zone", "name", zone, unset "", "Zone that this gateway runs in; replicas in the same zone count as near."),
+    key!("internal.listen", "IP:port", internal.listen, unset "none", "Where other gateways reach this one, to have attempts made by it that are nearer to a replica, and to read its payloads; `none` for no such port. In Kubernetes port 9091 of the pod's address. Whoever asks needs a key of payloads.keyFile, so that must be set as well."),
+    key!(
+        "internal.maxConnections",
+        COUNT,
+        internal.max_connections,
+        "Most connections of other gateways at once; further ones wait to be accepted. An attempt under way needs one, and a payload that is read one more."
+    ),
+    key!(
+        "peers",
+        "list",
+        peers,
+        "The other gateways: for each its `node` and its `url`, which is http or https with host and port of its internal.listen. On a command line `first=http://10.0.0.1:9091,second=http://10.0.0.2:9091`. This gateway itself may stand in it, so that one list serves all. Needs `node` and payloads.keyFile, with the same keys for all of them."
+    ),
     key!(
         "clusterDomain",
         "name",

@@ -59,6 +59,12 @@ pub(super) const KEYS: &[Key] = &[
         store.object.parts_in_flight,
         "Parts of one upload that are on their way at once. Two keep a connection busy, and each costs store.object.partBytes of memory. From 1 to 16."
     ),
+    key!(
+        "store.object.patience",
+        TIME,
+        store.object.patience,
+        "How long the object store may make no progress before a request is given up, and how long one that failed is tried again. From 100ms to 10m; the default outlives a pause of a busy server, and is well under a delivery timeout."
+    ),
     key!("store.nats.url", "URL", store.nats.url, unset "none", "NATS server for payloads, as `nats://127.0.0.1:4222` or `tls://nats.example.com`; it names the others of its cluster. `none` for no such store. User and password have no place in it: see store.nats.credentialsFile."),
     key!(
         "store.nats.bucket",
@@ -83,6 +89,12 @@ pub(super) const KEYS: &[Key] = &[
         COUNT,
         store.nats.replicas,
         "Servers that keep each payload. From 1 to 5, as NATS allows; 1 works with a single server, 3 outlives the loss of one."
+    ),
+    key!(
+        "store.nats.patience",
+        TIME,
+        store.nats.patience,
+        "How long NATS may take to answer, a second try included, before a request is given up. From 100ms to 10m; the default outlives the choice of a new leader."
     ),
     key!("store.nats.maxBytes", SIZE, store.nats.max_bytes, unset "none", "Most bytes in the stream; then NATS refuses further ones, and nothing is discarded. `none` for no bound but the server's own. At least 1Mi."),
     key!("store.nats.credentialsFile", "path", store.nats.credentials_file, unset "", "File with the user's JWT and key, as `nsc` writes it. Not set: no credentials."),

@@ -1,6 +1,7 @@
 //! Rules of `store` and `payloads`.
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use url::Url;
 
@@ -27,6 +28,8 @@ const CHUNK_BYTES: RangeInclusive<u64> = 4 * KIB..=512 * KIB;
 const ACKS_IN_FLIGHT: RangeInclusive<usize> = 1..=256;
 /// What JetStream has.
 const REPLICAS: RangeInclusive<usize> = 1..=5;
+/// From a round trip and the server's work to what nobody waits for.
+const PATIENCE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_mins(10);
 /// Longest name of a bucket: that of a store in a claim check.
 const BUCKET: usize = 64;
 
@@ -104,6 +107,7 @@ fn object_rules(object: &ObjectStore, limits: &Limits, rule: &mut impl FnMut(&st
         ca_file,
         part_bytes,
         parts_in_flight,
+        patience,
     } = object;
     if let Some(url) = url {
         let key = "store.object.url";
@@ -152,6 +156,7 @@ fn object_rules(object: &ObjectStore, limits: &Limits, rule: &mut impl FnMut(&st
         PARTS_IN_FLIGHT.contains(parts_in_flight),
         format!("{parts_in_flight} is not from 1 to 16"),
     );
+    patience_rule("store.object.patience", *patience, rule);
 }
 
 fn nats_rules(nats: &NatsStore, rule: &mut impl FnMut(&str, bool, String)) {
@@ -161,6 +166,7 @@ fn nats_rules(nats: &NatsStore, rule: &mut impl FnMut(&str, bool, String)) {
         chunk_bytes,
         acks_in_flight,
         replicas,
+        patience,
         max_bytes,
         credentials_file,
         ca_file,
@@ -199,6 +205,7 @@ fn nats_rules(nats: &NatsStore, rule: &mut impl FnMut(&str, bool, String)) {
         REPLICAS.contains(replicas),
         format!("{replicas} is not from 1 to 5"),
     );
+    patience_rule("store.nats.patience", *patience, rule);
     if let Some(bytes) = max_bytes {
         let message = format!("{} is under 1Mi; raise it, or write `none`", show(*bytes));
         rule("store.nats.maxBytes", *bytes >= MIN_QUOTA, message);
@@ -208,6 +215,14 @@ fn nats_rules(nats: &NatsStore, rule: &mut impl FnMut(&str, bool, String)) {
         ("store.nats.caFile", ca_file.is_some()),
     ];
     without_effect(url.is_some(), "store.nats.url", &idle, rule);
+}
+
+fn patience_rule(key: &str, patience: Duration, rule: &mut impl FnMut(&str, bool, String)) {
+    let message = format!(
+        "{} is not from 100ms to 10m",
+        crate::settings::value::Value::show(&patience)
+    );
+    rule(key, PATIENCE.contains(&patience), message);
 }
 
 /// Nothing is deleted while it may still be read.
@@ -297,7 +312,7 @@ fn not_http(url: &Url) -> String {
 }
 
 /// Without its query, which may hold a secret.
-fn shown(url: &Url) -> &str {
+pub(super) fn shown(url: &Url) -> &str {
     let text = url.as_str();
     text.split_once(['?', '#']).map_or(text, |(base, _)| base)
 }

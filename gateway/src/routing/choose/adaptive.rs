@@ -1,0 +1,108 @@
+//! `Adaptive`: where the data is, until another replica would finish sooner although the data has to get there.
+
+use fastrand::Rng;
+
+use super::among::{Pick, two, why};
+use super::usable::Usable;
+use super::{Candidate, Reason, Request};
+
+/// A difference up to this share of a service time is noise: the nearer replica gets the hop.
+const NOISE: f64 = 0.1;
+
+/// A difference up to so many nanoseconds is noise, however short the service: what a hop over the network costs.
+const LEAST_NOISE_NANOS: f64 = 200e3;
+
+/// Replicas whose service times differ by less than this factor count as equally fast: averages of few hops differ by chance.
+const EQUALLY_FAST: f64 = 1.5;
+
+/// A replica at which nothing ends for this many service times takes longer than it is thought to.
+const PATIENCE: f64 = 4.0;
+
+/// Assumed where nothing has been served yet.
+const UNKNOWN_SERVICE_NANOS: f64 = 1e6;
+
+/// The replica that will finish the hop soonest; of those that do within the noise, a nearest one, and among these at
+/// random the better of two.
+pub(super) fn soonest(usable: &Usable<'_>, request: &Request, rng: &mut Rng) -> Pick {
+    let usual = usual_service_nanos(usable);
+    let cost = |candidate: &Candidate| cost_nanos(candidate, usable, request, usual);
+    let least = usable
+        .iter()
+        .map(|(_, candidate)| cost(candidate))
+        .fold(f64::INFINITY, f64::min);
+    let noise = (usual * NOISE).max(LEAST_NOISE_NANOS);
+    let placement = usable
+        .iter()
+        .filter(|(_, candidate)| cost(candidate) <= least + noise)
+        .map(|(_, candidate)| candidate.placement)
+        .min()?;
+    let near = usable
+        .iter()
+        .filter(|(_, candidate)| candidate.placement == placement)
+        .map(|(index, candidate)| (index, candidate, cost(candidate)));
+    let least_near = near.clone().map(|(_, _, cost)| cost).fold(f64::INFINITY, f64::min);
+    let equals = near.filter(|(_, _, cost)| *cost <= least_near + noise);
+    let index = match two(equals, rng)? {
+        ((index, _, _), None) => index,
+        ((one, a, _), Some((other, b, _))) if a.crowd() == b.crowd() => {
+            if rng.bool() { one } else { other }
+        }
+        ((one, _, a), Some((other, _, b))) => {
+            if a <= b { one } else { other }
+        }
+    };
+    let nearer_can = usable
+        .iter()
+        .any(|(_, candidate)| candidate.placement < placement);
+    let reason = if nearer_can {
+        Reason::SoonerElsewhere
+    } else {
+        why(usable, placement)
+    };
+    Some((index, reason))
+}
+
+/// Nanoseconds until a replica would have finished the hop: waiting, the pull, serving. A pull is work that delays those behind
+/// it, so it counts once more for each that waits there.
+fn cost_nanos(candidate: &Candidate, usable: &Usable<'_>, request: &Request, usual: f64) -> f64 {
+    let facts = &candidate.facts;
+    let slots = match usable.policy().replica_concurrency {
+        Some(most) => f64::from(most.get()),
+        None => f64::from(facts.slots.max(1)),
+    };
+    let crowd = f64::from(candidate.crowd());
+    let service = service_nanos(candidate, slots, usual);
+    let ahead = crowd - slots + 1.0;
+    let wait = if ahead > 0.0 {
+        (ahead * service + facts.pulling_nanos as f64) / slots
+    } else {
+        0.0
+    };
+    let waiting = (crowd - slots).max(0.0);
+    wait + candidate.pull_nanos(request) * (1.0 + waiting) + service
+}
+
+/// How long the replica takes for one hop: as the others, unless it is clearly faster or slower.
+fn service_nanos(candidate: &Candidate, slots: f64, usual: f64) -> f64 {
+    let own = candidate.facts.service_nanos.unwrap_or(usual);
+    let alike = own < usual * EQUALLY_FAST && usual < own * EQUALLY_FAST;
+    let service = if alike { usual } else { own };
+    let turns = (f64::from(candidate.facts.in_flight) / slots).max(1.0);
+    let stalled = candidate.facts.stalled_nanos as f64 / (PATIENCE * turns);
+    service.max(stalled)
+}
+
+/// The average of what is known of the candidates.
+fn usual_service_nanos(usable: &Usable<'_>) -> f64 {
+    let known = usable
+        .iter()
+        .filter_map(|(_, candidate)| candidate.facts.service_nanos);
+    let (sum, count) = known.fold((0.0, 0.0), |(sum, count), service| {
+        (sum + service, count + 1.0)
+    });
+    if count > 0.0 {
+        sum / count
+    } else {
+        UNKNOWN_SERVICE_NANOS
+    }
+}
