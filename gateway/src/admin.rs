@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use towpath_config::topology::{Destination, Subscription};
 
+use crate::routing::Candidate;
 use crate::state::State;
 
 /// Serves the admin port until `ending`.
@@ -83,18 +84,46 @@ fn subscription(subscription: &Subscription) -> Value {
     })
 }
 
+/// Every candidate with what its next choice would be made from.
 async fn replicas(Extract(state): Extract<Arc<State>>) -> Json<Value> {
-    let table = state.replicas.load_full();
+    let (table, now) = (state.router.table(), state.router.clock().now());
     let mut services: Vec<_> = table.iter().collect();
     services.sort_unstable_by_key(|(port, _)| *port);
     let services: Vec<Value> = services
         .into_iter()
-        .map(|(port, ready)| {
-            let ready: Vec<Value> = ready
-                .map(|r| json!({ "address": r.address.to_string(), "pod": r.pod, "node": r.node, "zone": r.zone }))
-                .collect();
+        .map(|(port, candidates)| {
+            let ready: Vec<Value> = candidates.ready.iter().map(|c| replica(c, now)).collect();
             json!({ "namespace": port.namespace, "service": port.service, "port": port.port, "ready": ready })
         })
         .collect();
     Json(json!({ "services": services }))
+}
+
+fn replica(candidate: &Candidate, now: u64) -> Value {
+    let (replica, load) = (&candidate.replica, &candidate.slot.load);
+    let facts = load.facts(now);
+    let state = match () {
+        () if facts.down => "down",
+        () if facts.ejected => "ejected",
+        () if facts.busy => "busy",
+        () => "up",
+    };
+    json!({
+        "address": replica.address.to_string(),
+        "pod": replica.pod,
+        "podName": replica.pod_name,
+        "node": replica.node,
+        "zone": replica.zone,
+        "state": state,
+        "inFlight": facts.in_flight,
+        "waiting": facts.queued,
+        "slots": facts.slots,
+        "serviceMilliseconds": facts.service_nanos.map(milliseconds),
+        "latencyMilliseconds": milliseconds(load.latency_nanos(now)),
+        "failuresInARow": facts.failures,
+    })
+}
+
+fn milliseconds(nanos: f64) -> f64 {
+    (nanos / 1e3).round() / 1e3
 }

@@ -8,8 +8,8 @@ use towpath_config::topology::{Destination, Target};
 use towpath_event::http::{STRUCTURED_JSON, write_binary, write_structured};
 use towpath_event::{Event, TraceContext};
 
-use crate::routing::{ReplicaTable, choose};
-use crate::send::{Limits, Pool, post};
+use crate::routing::choose::NoChoice;
+use crate::send::{Endpoint, Limits, Pool, SendError, post};
 
 /// Content mode of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,7 +99,9 @@ impl Client {
             head
         };
         let exchange = async {
-            let endpoint = choose(&ReplicaTable::default(), &self.destination)?.endpoint;
+            let authority = self.destination.uri.authority();
+            let authority = authority.ok_or(SendError::NoReplica(NoChoice::NoCandidate))?;
+            let endpoint = Endpoint::of(&self.destination, authority, None, false);
             let mut answer = post(
                 &self.pool,
                 &endpoint,

@@ -5,18 +5,20 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use http::uri::Authority;
 use tokio_util::task::TaskTracker;
 use towpath_channels::{Channel, Memory};
 use towpath_config::settings::Settings;
 use towpath_config::topology::{
-    self, Backend, ChannelKey, Presentation, Replicas, Subscription, SubscriptionKey, Topology,
+    self, Backend, ChannelKey, Destination, Presentation, Replicas, Subscription, SubscriptionKey,
+    Target, Topology,
 };
 use towpath_event::cesql::Environment;
 use towpath_payloads::{NatsStore, S3Store};
 
 use crate::admission::Admission;
 use crate::payload_api::Api;
-use crate::routing::ReplicaTable;
+use crate::routing::{Checks, Here, Router};
 use crate::send::{Limits, Pool};
 use crate::stores::{Node, OpenStores};
 use crate::telemetry::{Metrics, Series, destination};
@@ -27,8 +29,9 @@ pub(crate) struct State {
     pub(crate) settings: Settings,
     /// Swapped whole; a task works with the one that it loaded to its end.
     pub(crate) live: ArcSwap<Live>,
-    pub(crate) replicas: ArcSwap<ReplicaTable>,
-    pub(crate) pool: Pool,
+    pub(crate) router: Router,
+    pub(crate) checks: Checks,
+    pub(crate) pool: Arc<Pool>,
     pub(crate) admission: Admission,
     pub(crate) node: Option<Node>,
     pub(crate) object: Option<Arc<S3Store>>,
@@ -112,11 +115,13 @@ impl State {
             connect_timeout: settings.timeouts.connect,
             idle_timeout: settings.timeouts.idle_connection,
         });
+        let here = Here::of(&settings);
         Arc::new(Self {
             settings,
             live: ArcSwap::default(),
-            replicas: ArcSwap::default(),
-            pool,
+            router: Router::new(here),
+            checks: Checks::default(),
+            pool: Arc::new(pool),
             admission,
             node: open.node,
             object: open.object,
@@ -141,8 +146,11 @@ impl State {
     /// Puts a new topology in force, whole. Channels that stay keep their messages, subscriptions that stay keep
     /// their position and backlog. Returns the channels that are new and need a reader. Must not run twice at once.
     pub(crate) async fn apply(&self, topology: Arc<Topology>, replicas: &Replicas) -> Vec<Opened> {
-        self.replicas
-            .rcu(|before| ReplicaTable::following(before, replicas));
+        let destinations = || topology.destinations();
+        let named: Vec<_> = destinations().filter_map(known_by_name).collect();
+        self.router.follow(replicas, &named);
+        self.checks
+            .follow(destinations(), &self.router.table(), &self.pool);
         let before = self.live.load_full();
         let mut channels = HashMap::with_capacity(topology.channels.len());
         let mut opened = Vec::new();
@@ -267,6 +275,12 @@ impl Running {
         };
         spec.subscriptions.iter().map(lane).collect()
     }
+}
+
+/// The authority of a destination whose replicas are not known.
+fn known_by_name(to: &Destination) -> Option<Authority> {
+    let is_named = matches!(to.target, Target::Uri) && to.policy.replica_concurrency.is_some();
+    to.uri.authority().filter(|_| is_named).cloned()
 }
 
 impl Drop for Running {

@@ -23,6 +23,8 @@ pub enum Place {
     Object(Arc<str>),
     /// In this bucket of NATS.
     Nats(Arc<str>),
+    /// In the memory or the directory of the gateway on this node.
+    Gateway(Arc<str>),
 }
 
 /// What it takes to find a payload again.
@@ -54,6 +56,8 @@ const VERSION: &str = "v1";
 const IN_STORE_NAMES: fn(char) -> bool = |c| c.is_ascii_alphanumeric() || "-_.".contains(c);
 /// Longest name of a store.
 const STORE_NAME: usize = 64;
+/// Longest name of a node, as Kubernetes has it.
+const NODE_NAME: usize = 253;
 
 impl PayloadId {
     /// The id with these bytes. They must be random: an id is never used again.
@@ -108,6 +112,7 @@ impl fmt::Display for Place {
             Self::Node(store) => write!(f, "node:{store}"),
             Self::Object(store) => write!(f, "object:{store}"),
             Self::Nats(bucket) => write!(f, "nats:{bucket}"),
+            Self::Gateway(node) => write!(f, "gateway:{node}"),
         }
     }
 }
@@ -160,6 +165,9 @@ impl FromStr for Place {
     fn from_str(text: &str) -> Result<Self, InvalidClaim> {
         let place = match text.split_once(':') {
             None if text == "memory" => Some(Self::Memory),
+            Some(("gateway", node)) if is_name(node, NODE_NAME) => {
+                Some(Self::Gateway(node.into()))
+            }
             Some((kind, name)) if is_store_name(name) => match kind {
                 "node" => Some(Self::Node(name.into())),
                 "object" => Some(Self::Object(name.into())),
@@ -171,7 +179,7 @@ impl FromStr for Place {
         place.ok_or_else(|| {
             invalid(
                 text,
-                "the place of a payload: `memory`, `node:<store id>`, `object:<store>` or `nats:<bucket>`",
+                "the place of a payload: `memory`, `node:<store id>`, `object:<store>`, `nats:<bucket>` or `gateway:<node>`",
             )
         })
     }
@@ -206,7 +214,11 @@ impl FromStr for ClaimCheck {
 /// Whether `name` can name a store in a claim check: 1 to 64 letters, digits, `-`, `_` and `.`.
 #[must_use]
 pub fn is_store_name(name: &str) -> bool {
-    (1..=STORE_NAME).contains(&name.len()) && name.chars().all(IN_STORE_NAMES)
+    is_name(name, STORE_NAME)
+}
+
+fn is_name(name: &str, longest: usize) -> bool {
+    (1..=longest).contains(&name.len()) && name.chars().all(IN_STORE_NAMES)
 }
 
 fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
@@ -240,7 +252,9 @@ mod tests {
 
     #[test]
     fn a_claim_check_survives_its_text() {
-        for place in ["memory", "node:a-1", "object:main", "nats:towpath_payloads"] {
+        let node = format!("gateway:{}", "n".repeat(NODE_NAME));
+        let places = ["memory", "node:a-1", "object:main", "nats:towpath_payloads"];
+        for place in places.into_iter().chain([&*node]) {
             for digest in [None, Some(Digest::from_bytes([0xab; 32]))] {
                 let claim = ClaimCheck {
                     id: PayloadId::from_bytes([7; 16]),
@@ -249,7 +263,7 @@ mod tests {
                     place: place.parse().unwrap(),
                 };
                 let text = claim.to_string();
-                assert!(text.len() < 256, "{text}");
+                assert!(text.len() < 400, "{text}");
                 assert_eq!(text.parse(), Ok(claim), "{text}");
             }
         }
@@ -273,6 +287,10 @@ mod tests {
             format!("v1;{id};1;;disk"),
             format!("v1;{id};1;;node:../../etc"),
             format!("v1;{id};1;;node:"),
+            format!("v1;{id};1;;node:{}", "n".repeat(STORE_NAME + 1)),
+            format!("v1;{id};1;;gateway:"),
+            format!("v1;{id};1;;gateway:a/b"),
+            format!("v1;{id};1;;gateway:{}", "n".repeat(NODE_NAME + 1)),
             format!("v1;{id};1;;memory;more"),
             format!("v1;é{};1;;memory", &id[2..]),
         ] {

@@ -96,6 +96,8 @@ pub struct New<'a> {
     pub length: Option<u64>,
     /// Whether it is kept until it is deleted, or held as long as a handle to it lives.
     pub life: Life,
+    /// Somebody is to be shown it as a file ([`SetAside::file`]); otherwise the node store need not write one.
+    pub as_file: bool,
 }
 
 /// How long a payload rests in its store.

@@ -88,6 +88,7 @@ impl Stores {
             draw: begin.draw,
             length: begin.length,
             life: Life::Held,
+            as_file: begin.as_file,
         };
         let only_memory = self.node.is_none() && self.remote.is_empty();
         let fits = begin

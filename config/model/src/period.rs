@@ -138,6 +138,30 @@ fn length(whole: &str, fraction: &str, seconds: u64) -> Duration {
     whole.saturating_add(Duration::from_nanos(nanos.saturating_mul(seconds)))
 }
 
+/// A duration as people write it, to the nanosecond: `1h30m`, `250ms`, `0s`.
+pub(crate) fn show(duration: Duration) -> String {
+    let (mut rest, mut shown) = (duration.as_nanos(), String::new());
+    let units = [
+        ("h", 3_600_000_000_000),
+        ("m", 60_000_000_000),
+        ("s", 1_000_000_000),
+        ("ms", 1_000_000),
+        ("us", 1_000),
+        ("ns", 1),
+    ];
+    for (unit, nanos) in units {
+        if rest >= nanos {
+            shown.push_str(&format!("{}{unit}", rest / nanos));
+            rest %= nanos;
+        }
+    }
+    if shown.is_empty() {
+        "0s".to_owned()
+    } else {
+        shown
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -38,6 +38,23 @@ impl Topology {
         };
         self.secrets.iter().fold(Environment::default(), add)
     }
+
+    /// Every place that events are sent to: subscribers, reply destinations and dead letter sinks.
+    pub fn destinations(&self) -> impl Iterator<Item = &Destination> {
+        let subscriptions = self
+            .channels
+            .values()
+            .flat_map(|channel| &channel.subscriptions);
+        subscriptions.flat_map(|subscription| {
+            let Subscription {
+                subscriber,
+                reply,
+                dead_letter,
+                ..
+            } = &**subscription;
+            [subscriber, reply, dead_letter].into_iter().flatten()
+        })
+    }
 }
 
 /// The keys of a Secret: name to bytes. `Debug` shows the names only.

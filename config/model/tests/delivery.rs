@@ -19,6 +19,7 @@ fn channels() -> Delivery {
         retry_after_max: Some(Duration::from_secs(9)),
         // A7.6: never handed down.
         format: None,
+        ..Delivery::default()
     }
 }
 

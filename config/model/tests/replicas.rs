@@ -114,6 +114,48 @@ fn empty_is_not_absent() {
     assert_eq!(behind(&external, &port("web", 80)), None);
 }
 
+/// Each endpoint with its conditions; those of a pod that leaves are as Kubernetes writes them.
+#[rstest]
+#[case::ready_ones_only(&["ready: true", "ready: false, serving: true, terminating: true"], &["10.0.0.0:8080"])]
+#[case::none_is_ready(
+    &["ready: false", "ready: false, serving: true, terminating: true", "ready: false, serving: false, terminating: true"],
+    &["10.0.0.1:8080"]
+)]
+#[case::starting(&["ready: false, serving: false, terminating: false"], &[])]
+#[case::not_leaving(&["ready: false, serving: true, terminating: false"], &[])]
+#[case::unknown(&["ready: false, terminating: true"], &[])]
+#[case::published_although_not_ready(&["ready: true, serving: true, terminating: true"], &["10.0.0.0:8080"])]
+fn endpoints_that_leave_count_while_none_is_ready(
+    #[case] conditions: &[&str],
+    #[case] expected: &[&str],
+) {
+    let endpoints: String = (conditions.iter().enumerate())
+        .map(|(i, conditions)| {
+            format!("- {{addresses: [10.0.0.{i}], conditions: {{{conditions}}}}}\n")
+        })
+        .collect();
+    let body =
+        format!("addressType: IPv4\nports: [{{name: http, port: 8080}}]\nendpoints:\n{endpoints}");
+    let text = document("v1", "Service", "web", PORTS) + &slice("one", "web", &body);
+    let expected = expected.iter().map(|address| (*address).to_owned());
+    assert_eq!(
+        behind(&text, &port("web", 80)),
+        Some(expected.collect::<Vec<_>>())
+    );
+}
+
+/// The ready one of one slice counts, not those that leave in another.
+#[test]
+fn slices_are_looked_at_together() {
+    let leaving = "addressType: IPv4\nports: [{name: http, port: 8080}]\nendpoints: [{addresses: [10.0.0.1], conditions: {ready: false, serving: true, terminating: true}}]";
+    let ready = "addressType: IPv4\nports: [{name: http, port: 8080}]\nendpoints: [{addresses: [10.0.0.2]}]";
+    let text = document("v1", "Service", "web", PORTS)
+        + &slice("one", "web", leaving)
+        + &slice("two", "web", ready);
+    let expected = Some(vec!["10.0.0.2:8080".to_owned()]);
+    assert_eq!(behind(&text, &port("web", 80)), expected);
+}
+
 #[rstest]
 #[case("{name: http, port: 80, appProtocol: kubernetes.io/h2c}", true)]
 #[case("{name: http, port: 80, appProtocol: http}", false)]

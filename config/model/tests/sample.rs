@@ -59,6 +59,24 @@ macro_rules! sample {
     };
 }
 
+/// The only sample whose Services have several replicas.
+#[test]
+fn hop_policy_sample() {
+    let files = sample!("hop-policy", "hop-policy.yaml");
+    let compiled = load(&files, &CompileOptions::default()).unwrap();
+    insta::assert_snapshot!("sample_hop_policy", compiled.report);
+    let replicas = compiled.replicas.by_port.values();
+    assert!(replicas.into_iter().all(|behind| behind.ready.len() == 2));
+    let subscribers = compiled
+        .topology
+        .channels
+        .values()
+        .flat_map(|channel| &channel.subscriptions)
+        .filter_map(|subscription| subscription.subscriber.as_ref());
+    let policies: Vec<_> = subscribers.map(|subscriber| &subscriber.policy).collect();
+    insta::assert_debug_snapshot!("sample_hop_policy_policies", policies);
+}
+
 #[test]
 fn every_sample_compiles_without_a_note_and_knows_its_replicas() {
     let samples = [

@@ -113,12 +113,3 @@ fn every_step_is_checked() {
         ]
     );
 }
-
-#[test]
-fn what_is_not_supported_yet_is_skipped_and_said() {
-    let text = document("towpath.dev/v1alpha1", "HopPolicy", "h", "");
-    assert_eq!(
-        compiled(&text).report.to_string(),
-        "skipped: a.yaml:2: HopPolicy h: not supported by this version of Towpath; it is ignored\n"
-    );
-}

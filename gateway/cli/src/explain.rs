@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::Args;
-use towpath_config::load;
+use towpath_config::{load, quantity};
 use towpath_gateway::{explain, read_folder};
 
 use crate::event::EventArguments;
@@ -24,6 +25,9 @@ pub(crate) struct Arguments {
     address: http::Uri,
     #[command(flatten)]
     event: EventArguments,
+    /// Bytes of its data: 65536, 64Ki, 2Mi. A bulky event may be shown by reference, and goes where its data is.
+    #[arg(long, value_name = "BYTES", default_value = "0")]
+    size: String,
     #[command(flatten)]
     settings: SettingsArguments,
 }
@@ -34,12 +38,15 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         &read_folder(&arguments.manifests)?,
         &settings.compile_options(),
     )?;
+    let size = quantity::parse(&arguments.size).context("--size")?;
     show(format_args!(
         "{}",
         explain(
             &compiled,
+            &settings,
             &arguments.address,
-            &arguments.event.attributes()?
+            &arguments.event.attributes()?,
+            size
         )?
     ))?;
     Ok(ExitCode::SUCCESS)

@@ -32,7 +32,7 @@ pub(crate) struct Leg<'a, 'h> {
     whole: OnceCell<Payload>,
     pub(super) headers: PassThrough,
     pub(super) trace: TraceContext,
-    origin: Option<Origin>,
+    pub(super) origin: Option<Origin>,
 }
 
 impl<'a, 'h> Leg<'a, 'h> {

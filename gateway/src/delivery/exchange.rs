@@ -1,20 +1,18 @@
-//! One HTTP attempt of a leg: the request, the answer, and what the answer means.
+//! One HTTP exchange with one replica: the request, the answer, and what the answer means.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use towpath_event::http::{self as binding, STRUCTURED_JSON, mode};
-use towpath_event::{Payload, Progress, ReadError};
+use towpath_event::{Progress, ReadError};
 
 use super::attempt::{Kind, Leg};
-use super::hop::Hop;
 use super::outcome::{BAD_GATEWAY, Failure, Verdict, judge};
 use super::presentation::View;
 use super::reply::Reply;
 use super::{backoff, dead_letter};
-use crate::routing::{Choice, choose};
+use crate::routing::Route;
 use crate::send::{Answer, SendError, post};
-use crate::telemetry::{Dispatch, ToSubscriber};
 
 /// The rest of an answer that nobody reads is read up to here, in bytes, so that its connection can be kept.
 const DISCARD_BYTES: u64 = 64 * 1024;
@@ -24,55 +22,16 @@ static UPLOAD: HeaderName = HeaderName::from_static("towpath-upload");
 static KN_NAMESPACE: HeaderName = HeaderName::from_static("kn-namespace");
 
 /// What came of an exchange that ended with a whole answer.
-type Answered = (StatusCode, Result<Option<Reply>, Failure>);
+pub(super) type Answered = (StatusCode, Result<Option<Reply>, Failure>);
 
 impl Leg<'_, '_> {
-    /// One attempt over HTTP.
-    pub(super) async fn send(&self) -> Result<Option<Reply>, Failure> {
-        let state = self.hop.state;
-        let view = self.view().await?;
-        let bound = self.bound();
-        let scheme = self.to.uri.scheme_str().unwrap_or("http");
-        let timed = Dispatch::start(&state.metrics, scheme);
-        // Boxed: the one large part of a hop, which most of its life is spent in.
-        let exchange = Box::pin(self.exchange(&view));
-        let (status, result) = match within(bound, &view.body, exchange).await {
-            Some(Ok((status, result))) => (Some(status), result),
-            // HTTP/2 does not say why a request broke.
-            Some(Err(_)) if self.is_gone() => (None, Err(Failure::gone())),
-            Some(Err(error)) => (None, Err(Failure::no_answer(&error))),
-            None => (None, Err(Failure::no_answer(&SendError::Timeout(bound)))),
-        };
-        timed.end(status, self.to_subscriber());
-        result
-    }
-
-    /// The bound of one attempt.
-    pub(super) fn bound(&self) -> Duration {
-        let delivery = &self.hop.lane.spec.delivery;
-        delivery
-            .timeout
-            .unwrap_or(self.hop.state.settings.timeouts.attempt)
-    }
-
-    fn to_subscriber(&self) -> Option<ToSubscriber<'_>> {
-        let Hop { channel, lane, .. } = self.hop;
-        (self.kind == Kind::Subscriber).then(|| ToSubscriber {
-            channel,
-            destination: &lane.destination,
-            ty: self.event.attributes.ty(),
-            series: &lane.series,
-        })
-    }
-
     /// Request, answer, and what the answer means. The outer result fails when no whole answer came.
-    async fn exchange(&self, view: &View) -> Result<Answered, SendError> {
+    pub(super) async fn exchange(&self, view: &View, route: &Route) -> Result<Answered, SendError> {
         let state = self.hop.state;
-        let Choice { endpoint, origin } = choose(&state.replicas.load(), self.to)?;
         let head = || self.head(view);
         let answer = post(
             &state.pool,
-            &endpoint,
+            &route.endpoint,
             self.to,
             head,
             &view.body,
@@ -87,6 +46,7 @@ impl Leg<'_, '_> {
         let is_of_subscriber = self.kind == Kind::Subscriber;
         let result = match judge(status, mode(&answer.headers), reply_on_202) {
             Verdict::Replied(mode) if is_of_subscriber && self.hop.lane.spec.reply.is_some() => {
+                let origin = route.replica.as_ref().map(|chosen| chosen.origin.clone());
                 self.take_reply(answer, mode, origin, view).await
             }
             Verdict::Taken if is_of_subscriber && self.hop.is_of_broker() => {
@@ -111,12 +71,6 @@ impl Leg<'_, '_> {
         };
         self.hold().await?;
         Ok((status, result))
-    }
-
-    /// Whoever sent the event broke off.
-    fn is_gone(&self) -> bool {
-        let stored = self.event.payload.stored();
-        stored.is_some_and(|stored| stored.progress() == Progress::Broken)
     }
 
     /// Waits until all of the event that was sent is here: an answer that comes before counts only then, since
@@ -156,31 +110,6 @@ impl Leg<'_, '_> {
             head.insert(KN_NAMESPACE.clone(), namespace);
         }
         head
-    }
-}
-
-/// Runs an exchange within its bound. The time of an attempt runs once all of its body is here: that a producer is
-/// slow is not the subscriber's fault.
-async fn within<T>(
-    bound: Duration,
-    body: &Payload,
-    exchange: impl Future<Output = T>,
-) -> Option<T> {
-    let growing = body
-        .stored()
-        .filter(|stored| stored.progress() == Progress::Growing);
-    let Some(growing) = growing else {
-        return tokio::time::timeout(bound, exchange).await.ok();
-    };
-    let bounded = async {
-        // If it breaks, the exchange breaks too, and says so.
-        let _ = growing.completed().await;
-        tokio::time::sleep(bound).await;
-    };
-    tokio::select! {
-        biased;
-        result = exchange => Some(result),
-        () = bounded => None,
     }
 }
 

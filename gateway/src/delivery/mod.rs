@@ -9,6 +9,7 @@ mod outcome;
 mod presentation;
 mod reply;
 mod structured;
+mod tries;
 
 use std::sync::Arc;
 

@@ -6,6 +6,7 @@ use http::StatusCode;
 use towpath_event::ReadError;
 use towpath_event::http::Mode;
 
+use crate::routing::choose::NoChoice;
 use crate::send::SendError;
 
 /// Why an attempt failed, and what the dead letter will say of it (C6.1, C6.3).
@@ -69,6 +70,9 @@ impl Failure {
     pub(crate) fn no_answer(error: &SendError) -> Self {
         match error {
             SendError::Payload(error) => Self::unreadable(error),
+            SendError::NoReplica(full @ NoChoice::QueueFull { .. }) => {
+                Self::ours(503, &full.to_string(), true)
+            }
             error => Self::ours(500, &format!("dispatch error: {error}"), true),
         }
     }

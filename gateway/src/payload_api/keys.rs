@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
 
@@ -89,6 +90,17 @@ impl Keys {
         })
     }
 
+    /// What signs `text` for the use that `context` names: no two uses of the keys may have one context. 32 bytes.
+    pub(crate) fn seal(&self, context: &[u8], text: &[u8]) -> hmac::Tag {
+        seal(&self.signing, context, text)
+    }
+
+    /// Whether one of the keys sealed `text` so. Takes as long whatever differs.
+    pub(crate) fn has_sealed(&self, context: &[u8], text: &[u8], tag: &[u8]) -> bool {
+        let sealed = |key| verify_slices_are_equal(seal(key, context, text).as_ref(), tag).is_ok();
+        self.verifying().any(sealed)
+    }
+
     /// The key that signs.
     pub(super) fn signing(&self) -> &hmac::Key {
         &self.signing
@@ -98,6 +110,13 @@ impl Keys {
     pub(super) fn verifying(&self) -> impl Iterator<Item = &hmac::Key> {
         std::iter::once(&self.signing).chain(&self.older)
     }
+}
+
+fn seal(key: &hmac::Key, context: &[u8], text: &[u8]) -> hmac::Tag {
+    let mut signing = hmac::Context::with_key(key);
+    signing.update(context);
+    signing.update(text);
+    signing.sign()
 }
 
 /// How many; never the keys.

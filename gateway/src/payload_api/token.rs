@@ -164,7 +164,8 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
 
 fn to_kind(place: &Place) -> (u8, &str) {
     match place {
-        Place::Memory => (0, ""),
+        // What another gateway holds is found here by its id, as what is in memory is.
+        Place::Memory | Place::Gateway(_) => (0, ""),
         Place::Node(name) => (1, name),
         Place::Object(name) => (2, name),
         Place::Nats(name) => (3, name),

@@ -1,16 +1,28 @@
-//! The replicas behind each port of each Service, and whose turn it is.
+//! The replicas behind each port of each Service, each with its load, which outlives snapshots.
 
 use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use http::uri::Authority;
 use towpath_config::topology::{Replica, Replicas, ServicePort, ServiceReplicas};
 use towpath_event::Origin;
 
-/// A snapshot of the replicas. Replaced whole when endpoints change; turns go on where they were.
+use super::load::{Link, Load};
+use super::reroute::Reroutes;
+use super::seat::Slot;
+
+/// What is known of a replica that is gone is kept this long: endpoints flap.
+const REMEMBERED: Duration = Duration::from_mins(5);
+
+/// A snapshot of the replicas. Replaced whole when endpoints change.
 #[derive(Debug, Default)]
 pub(crate) struct ReplicaTable {
     by_port: HashMap<ServicePort, Candidates>,
+    slots: HashMap<ReplicaKey, Known>,
+    links: HashMap<Arc<str>, Arc<Link>>,
 }
 
 /// The replicas of one port.
@@ -18,8 +30,16 @@ pub(crate) struct ReplicaTable {
 pub(crate) struct Candidates {
     /// HTTP/2 with prior knowledge.
     pub(crate) h2c: bool,
-    ready: Vec<Candidate>,
-    turn: Arc<AtomicUsize>,
+    pub(crate) ready: Vec<Candidate>,
+    /// What outlives a snapshot.
+    pub(crate) service: Arc<Service>,
+}
+
+/// What hops to one port share.
+#[derive(Debug, Default)]
+pub(crate) struct Service {
+    turn: AtomicUsize,
+    pub(crate) reroutes: Reroutes,
 }
 
 /// A replica, with what is said of it over and over made once.
@@ -27,29 +47,85 @@ pub(crate) struct Candidates {
 pub(crate) struct Candidate {
     pub(crate) replica: Replica,
     pub(crate) origin: Origin,
+    pub(crate) slot: Arc<Slot>,
+    /// The way to its node, if that is known.
+    pub(crate) link: Option<Arc<Link>>,
+}
+
+/// What a load is known by: the pod, or where none is named its address, and the port.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum ReplicaKey {
+    Pod(Arc<str>, u16),
+    Address(IpAddr, u16),
+    /// Known by its name only.
+    Name(Authority),
+}
+
+#[derive(Debug, Clone)]
+struct Known {
+    slot: Arc<Slot>,
+    /// Nanoseconds; `None` while it is there.
+    gone_since: Option<u64>,
 }
 
 impl ReplicaTable {
-    /// The table for `replicas`, which follows `before`.
-    pub(crate) fn following(before: &Self, replicas: &Replicas) -> Self {
-        let candidates = |(port, found): (&ServicePort, &ServiceReplicas)| {
-            let turn = before
+    /// The table for `replicas`, which follows `before` at `now`. `named` are destinations that are known by name only.
+    pub(crate) fn following(
+        before: &Self,
+        replicas: &Replicas,
+        named: impl IntoIterator<Item = Authority>,
+        now: u64,
+    ) -> Self {
+        let is_first = before.slots.is_empty();
+        let mut slots = before.slots.clone();
+        for known in slots.values_mut() {
+            known.gone_since.get_or_insert(now);
+        }
+        let mut links = before.links.clone();
+        let mut slot = |key: ReplicaKey| {
+            let known = slots.entry(key).or_insert_with(|| Known {
+                slot: Arc::new(Slot::new(Load::new((!is_first).then_some(now)))),
+                gone_since: None,
+            });
+            known.gone_since = None;
+            Arc::clone(&known.slot)
+        };
+        let mut candidate = |replica: &Replica| Candidate {
+            origin: origin(replica),
+            slot: slot(key(replica)),
+            link: replica
+                .node
+                .as_ref()
+                .map(|node| Arc::clone(links.entry(Arc::clone(node)).or_default())),
+            replica: replica.clone(),
+        };
+        let mut by_port = HashMap::with_capacity(replicas.by_port.len());
+        for (port, ServiceReplicas { h2c, ready }) in &replicas.by_port {
+            let service = before
                 .by_port
                 .get(port)
-                .map(|old| Arc::clone(&old.turn))
+                .map(|old| Arc::clone(&old.service))
                 .unwrap_or_default();
-            let ready = found.ready.iter().cloned().map(Candidate::from).collect();
-            (
-                port.clone(),
-                Candidates {
-                    h2c: found.h2c,
-                    ready,
-                    turn,
-                },
-            )
-        };
+            let candidates = Candidates {
+                h2c: *h2c,
+                ready: ready.iter().map(&mut candidate).collect(),
+                service,
+            };
+            by_port.insert(port.clone(), candidates);
+        }
+        for authority in named {
+            slot(ReplicaKey::Name(authority));
+        }
+        let remembered = REMEMBERED.as_nanos() as u64;
+        slots.retain(|_, known| {
+            known
+                .gone_since
+                .is_none_or(|since| now.saturating_sub(since) < remembered)
+        });
         Self {
-            by_port: replicas.by_port.iter().map(candidates).collect(),
+            by_port,
+            slots,
+            links,
         }
     }
 
@@ -57,33 +133,52 @@ impl ReplicaTable {
         self.by_port.get(port)
     }
 
-    /// Every port with its ready replicas, for people.
-    pub(crate) fn iter(
-        &self,
-    ) -> impl Iterator<Item = (&ServicePort, impl Iterator<Item = &Replica>)> {
-        self.by_port
-            .iter()
-            .map(|(port, candidates)| (port, candidates.ready.iter().map(|ready| &ready.replica)))
+    /// The load of what is known by its name only.
+    pub(crate) fn named(&self, authority: &Authority) -> Option<&Arc<Slot>> {
+        let known = self.slots.get(&ReplicaKey::Name(authority.clone()));
+        known.map(|known| &known.slot)
+    }
+
+    /// The way to a node.
+    pub(crate) fn link(&self, node: &str) -> Option<&Arc<Link>> {
+        self.links.get(node)
+    }
+
+    /// Every port with its candidates.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&ServicePort, &Candidates)> {
+        self.by_port.iter()
     }
 }
 
 impl Candidates {
-    /// The next replica in turn; `None` when none is ready.
-    pub(crate) fn in_turn(&self) -> Option<&Candidate> {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        self.ready.get(turn.checked_rem(self.ready.len())?)
+    /// The candidate that listens there.
+    pub(crate) fn at(&self, address: SocketAddr) -> Option<&Candidate> {
+        let mut ready = self.ready.iter();
+        ready.find(|candidate| candidate.replica.address == address)
     }
 }
 
-impl From<Replica> for Candidate {
-    fn from(replica: Replica) -> Self {
-        let name = replica.address.to_string().into();
-        let origin = Origin {
-            replica: name,
-            node: replica.node.clone(),
-            zone: replica.zone.clone(),
-        };
-        Self { replica, origin }
+impl Service {
+    /// A number that grows by one with each hop.
+    pub(crate) fn turn(&self) -> usize {
+        self.turn.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+fn key(replica: &Replica) -> ReplicaKey {
+    let port = replica.address.port();
+    match &replica.pod {
+        Some(pod) => ReplicaKey::Pod(Arc::clone(pod), port),
+        None => ReplicaKey::Address(replica.address.ip(), port),
+    }
+}
+
+fn origin(replica: &Replica) -> Origin {
+    let name = || replica.address.to_string().into();
+    Origin {
+        replica: replica.pod.clone().unwrap_or_else(name),
+        node: replica.node.clone(),
+        zone: replica.zone.clone(),
     }
 }
 
@@ -91,17 +186,22 @@ impl From<Replica> for Candidate {
 mod tests {
     use super::*;
 
-    fn table(before: &ReplicaTable, ports: &[u16]) -> ReplicaTable {
-        let replica = |port: &u16| Replica {
-            address: ([127, 0, 0, 1], *port).into(),
-            pod: None,
+    const SECOND: u64 = 1_000_000_000;
+
+    fn replica(port: u16, pod: Option<&str>) -> Replica {
+        Replica {
+            address: ([127, 0, 0, 1], port).into(),
+            pod: pod.map(Into::into),
             pod_name: None,
-            node: None,
+            node: Some("n".into()),
             zone: None,
-        };
-        let ready = ports.iter().map(replica).collect();
+        }
+    }
+
+    fn table(before: &ReplicaTable, ready: &[Replica], now: u64) -> ReplicaTable {
+        let ready = ready.into();
         let by_port = HashMap::from([(service(), ServiceReplicas { h2c: false, ready })]);
-        ReplicaTable::following(before, &Replicas { by_port })
+        ReplicaTable::following(before, &Replicas { by_port }, [], now)
     }
 
     fn service() -> ServicePort {
@@ -112,21 +212,44 @@ mod tests {
         }
     }
 
-    fn turns(table: &ReplicaTable, n: usize) -> Vec<u16> {
-        let candidates = table.get(&service()).unwrap();
-        (0..n)
-            .filter_map(|_| candidates.in_turn())
-            .map(|c| c.replica.address.port())
-            .collect()
+    fn slots(table: &ReplicaTable) -> Vec<Arc<Slot>> {
+        let ready = &table.get(&service()).unwrap().ready;
+        ready.iter().map(|c| Arc::clone(&c.slot)).collect()
     }
 
     #[test]
-    fn every_replica_has_its_turn_and_changes_keep_it() {
-        let first = table(&ReplicaTable::default(), &[1, 2, 3]);
-        assert_eq!(turns(&first, 4), [1, 2, 3, 1]);
-        let second = table(&first, &[1, 2, 3]);
-        assert_eq!(turns(&second, 2), [2, 3]);
-        let none = table(&second, &[]);
-        assert_eq!(turns(&none, 2), [0; 0]);
+    fn a_load_outlives_snapshots_and_a_short_absence() {
+        let (one, two) = (replica(1, Some("p")), replica(2, None));
+        let first = table(&ReplicaTable::default(), &[one.clone(), two.clone()], 0);
+        let known = slots(&first);
+        assert!(
+            known
+                .iter()
+                .all(|slot| slot.load.facts(9).age_nanos.is_none())
+        );
+        let without = table(&first, std::slice::from_ref(&two), SECOND);
+        assert!(Arc::ptr_eq(&slots(&without)[0], &known[1]));
+        let again = table(&without, &[one.clone(), two.clone()], 2 * SECOND);
+        assert!(Arc::ptr_eq(&slots(&again)[0], &known[0]));
+        let without = table(&again, std::slice::from_ref(&two), 3 * SECOND);
+        let late = table(&without, std::slice::from_ref(&two), 400 * SECOND);
+        let anew = table(&late, &[one, two], 401 * SECOND);
+        assert!(!Arc::ptr_eq(&slots(&anew)[0], &known[0]));
+        let age = slots(&anew)[0].load.facts(402 * SECOND).age_nanos;
+        assert_eq!(age, Some(SECOND), "it begins slowly");
+        assert!(Arc::ptr_eq(&slots(&anew)[1], &known[1]));
+    }
+
+    #[test]
+    fn a_pod_that_gets_another_address_stays_the_same_replica() {
+        let moved = Replica {
+            address: ([127, 0, 0, 2], 1).into(),
+            ..replica(1, Some("p"))
+        };
+        let first = table(&ReplicaTable::default(), &[replica(1, Some("p"))], 0);
+        let second = table(&first, &[moved], SECOND);
+        assert!(Arc::ptr_eq(&slots(&first)[0], &slots(&second)[0]));
+        let turns = [&first, &second].map(|table| table.get(&service()).unwrap().service.turn());
+        assert_eq!(turns, [0, 1]);
     }
 }

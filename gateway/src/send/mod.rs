@@ -22,6 +22,7 @@ use towpath_config::topology::Destination;
 use towpath_event::{Payload, Progress, ReadError};
 
 use crate::intake::{Source, poll_data};
+use crate::routing::choose::NoChoice;
 
 use body::PayloadBody;
 use pool::{Lent, Sender};
@@ -63,8 +64,8 @@ pub(crate) struct Tls {
 /// Why no whole answer came. None of these has a status; all may be tried again (CONTRACT C8.2).
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SendError {
-    #[error("no replica is ready")]
-    NoReplica,
+    #[error("{0}")]
+    NoReplica(NoChoice),
     #[error("cannot connect: {0}")]
     Connect(#[source] io::Error),
     #[error("no connection within {0:?} (setting timeouts.connect)")]
@@ -149,17 +150,62 @@ pub(crate) async fn post(
     payload: &Payload,
     rest: Duration,
 ) -> Result<Answer, SendError> {
+    exchange(
+        pool,
+        endpoint,
+        &Method::POST,
+        destination,
+        headers,
+        payload,
+        rest,
+    )
+    .await
+}
+
+/// GETs `destination` at `endpoint`, and reads its answer to the end; what is long is cut off.
+pub(crate) async fn get(
+    pool: &Pool,
+    endpoint: &Endpoint,
+    destination: &Destination,
+    rest: Duration,
+) -> Result<StatusCode, SendError> {
+    let nothing = Payload::empty();
+    let (method, headers) = (&Method::GET, HeaderMap::new);
+    let mut answer = exchange(pool, endpoint, method, destination, headers, &nothing, rest).await?;
+    let (status, mut read) = (answer.status, 0);
+    while let Some(chunk) = answer.chunk().await? {
+        read += chunk.len();
+        if read > LONG_ANSWER {
+            return Ok(status);
+        }
+    }
+    answer.finish();
+    Ok(status)
+}
+
+/// An answer to a GET that is longer, in bytes, costs its connection.
+const LONG_ANSWER: usize = 64 * 1024;
+
+async fn exchange(
+    pool: &Pool,
+    endpoint: &Endpoint,
+    method: &Method,
+    destination: &Destination,
+    headers: impl Fn() -> HeaderMap,
+    payload: &Payload,
+    rest: Duration,
+) -> Result<Answer, SendError> {
     let body = |line: &Arc<Line>| PayloadBody::new(payload, Arc::clone(line));
     let mut fresh = false;
     loop {
         let mut connection = pool.lend(endpoint, fresh, rest).await?;
         let result = match &mut connection.sender {
             Sender::Http1(sender) => {
-                let request = http1_request(destination, headers(), body(&connection.line));
+                let request = http1_request(method, destination, headers(), body(&connection.line));
                 sender.send(request).await
             }
             Sender::Http2(sender) => {
-                let request = http2_request(destination, headers(), body(&connection.line));
+                let request = http2_request(method, destination, headers(), body(&connection.line));
                 sender.send_request(request).await
             }
         };
@@ -202,12 +248,13 @@ impl SendError {
 }
 
 fn http1_request(
+    method: &Method,
     destination: &Destination,
     headers: HeaderMap,
     body: PayloadBody,
 ) -> Request<PayloadBody> {
     let root = || PathAndQuery::from_static("/");
-    let mut request = request(headers, body);
+    let mut request = request(method, headers, body);
     *request.uri_mut() = Uri::from(
         destination
             .uri
@@ -227,22 +274,23 @@ fn http1_request(
 }
 
 fn http2_request(
+    method: &Method,
     destination: &Destination,
     headers: HeaderMap,
     body: PayloadBody,
 ) -> Request<PayloadBody> {
-    let mut request = request(headers, body);
+    let mut request = request(method, headers, body);
     *request.uri_mut() = destination.uri.clone();
     request
 }
 
-fn request(headers: HeaderMap, body: PayloadBody) -> Request<PayloadBody> {
+fn request(method: &Method, headers: HeaderMap, body: PayloadBody) -> Request<PayloadBody> {
     // Some servers refuse a POST that says nothing of its length.
     let is_empty = body.is_end_stream();
     let mut request = Request::new(body);
-    *request.method_mut() = Method::POST;
+    *request.method_mut() = method.clone();
     *request.headers_mut() = headers;
-    if is_empty {
+    if is_empty && method == Method::POST {
         let none = HeaderValue::from_static("0");
         request.headers_mut().insert(header::CONTENT_LENGTH, none);
     }

@@ -14,6 +14,9 @@ use towpath_config::topology::{Channel, ChannelKind, Subscription};
 use towpath_payloads::{Budget, PayloadMetrics};
 
 use super::event_types::EventTypes;
+use super::hops::Hops;
+use crate::routing::Placement;
+use crate::routing::choose::Reason;
 
 /// Bounds of Knative's own duration histograms, in seconds (G1).
 const SECONDS: [f64; 14] = [
@@ -35,7 +38,9 @@ pub(crate) struct Metrics {
     server_seconds: HistogramVec,
     server_body_bytes: HistogramVec,
     rejected: IntCounterVec,
+    hops: Hops,
     retries: IntCounterVec,
+    reroutes: IntCounterVec,
     dead_letters: IntCounterVec,
     dropped: IntCounterVec,
     loops: IntCounterVec,
@@ -134,10 +139,17 @@ impl Metrics {
                 "Requests that were not let in",
                 &["reason"],
             ),
+            hops: Hops::register(&registry),
             retries: counter(
                 &registry,
                 "towpath_retries_total",
                 "Attempts after the first",
+                &[DESTINATION],
+            ),
+            reroutes: counter(
+                &registry,
+                "towpath_reroutes_total",
+                "Attempts that moved on to another replica, because one refused or could not be reached",
                 &[DESTINATION],
             ),
             dead_letters: counter(
@@ -269,6 +281,16 @@ impl Metrics {
         self.retries.with_label_values(&[destination]).inc();
     }
 
+    /// An attempt moved on to another replica.
+    pub(crate) fn rerouted(&self, destination: &str) {
+        self.reroutes.with_label_values(&[destination]).inc();
+    }
+
+    /// A request goes to a replica, for an event with this much data.
+    pub(crate) fn hop(&self, placement: Placement, reason: Reason, bytes: u64) {
+        self.hops.count(placement, reason, bytes);
+    }
+
     pub(crate) fn dead_lettered(&self, destination: &str) {
         self.dead_letters.with_label_values(&[destination]).inc();
     }
@@ -298,6 +320,7 @@ impl Metrics {
         });
         for counters in [
             &self.retries,
+            &self.reroutes,
             &self.dead_letters,
             &self.dropped,
             &self.loops,
@@ -362,7 +385,12 @@ fn histogram(
     clippy::expect_used,
     reason = "names and labels are constants; a test registers them all"
 )]
-fn counter(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+pub(super) fn counter(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> IntCounterVec {
     let metric = IntCounterVec::new(Opts::new(name, help), labels).expect("a valid metric");
     registry
         .register(Box::new(metric.clone()))

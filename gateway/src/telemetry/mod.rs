@@ -2,6 +2,7 @@
 
 mod dispatch;
 mod event_types;
+mod hops;
 mod metrics;
 
 pub(crate) use dispatch::{Dispatch, Series, ToSubscriber};

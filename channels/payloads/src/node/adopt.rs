@@ -19,9 +19,9 @@ use towpath_event::{ClaimCheck, PayloadId, Progress, ReadError, SetAside};
 use super::directory::{Home, complete_name, partial_name};
 use super::handed::{Handed, is_plain, size, size_of};
 use super::payload::{NodePayload, Parts, unavailable};
-use super::table::Share;
+use super::table::{Share, Sought};
 use super::writeback::write_back;
-use super::{Inner, NodeStore};
+use super::{Inner, NodeStore, blocking};
 use crate::{Draw, Full, Life, New, PayloadStore, StoreError, new_id};
 
 /// How a path beneath `out/` is opened: nothing that leads elsewhere is followed.
@@ -96,7 +96,7 @@ impl NodeStore {
         draw: Draw,
     ) -> BoxFuture<'a, Result<Arc<dyn SetAside>, StoreError>> {
         Box::pin(async move {
-            if source.file().is_some() {
+            if source.file().is_some() || self.is_in_a_file_now(&source.claim()).await? {
                 return Ok(Arc::clone(source));
             }
             let size = source.size();
@@ -107,6 +107,7 @@ impl NodeStore {
                     // It is known for sure only when all has come.
                     length: (source.progress() == Progress::Complete).then_some(size),
                     life: Life::Held,
+                    as_file: true,
                 })
                 .await?;
             let mut reader = Arc::clone(source).read(0..size);
@@ -115,6 +116,17 @@ impl NodeStore {
             }
             writer.finish().await
         })
+    }
+
+    /// Writes the file of a payload that rests in memory here. Tells whether there was such a one.
+    async fn is_in_a_file_now(&self, claim: &ClaimCheck) -> Result<bool, StoreError> {
+        match self.inner.table.seek(claim) {
+            Ok(Sought::Alive(payload)) if payload.is_resting() => {
+                blocking(move || payload.rest_in_file()).await?;
+                Ok(true)
+            }
+            Ok(_) | Err(_) => Ok(false),
+        }
     }
 }
 
@@ -155,7 +167,7 @@ impl Inner {
         let parts = Parts {
             id,
             life: Life::Held,
-            file,
+            file: Some(file),
             home: Arc::clone(&self.home),
             handed: Some(Arc::new(Handed::record(&stat))),
             share,
@@ -199,6 +211,8 @@ impl Inner {
             return Err(ReadError::Missing(claim.to_string().into()).into());
         }
         first.check()?;
+        first.rest_in_file()?;
+        let source = first.file().map_err(|error| unavailable("link", &error))?;
         let share = first.share.again()?;
         let id = new_id();
         let home = &self.home;
@@ -208,16 +222,16 @@ impl Inner {
             linkat(&first.home.folder, from, &home.folder, to, flags)
         };
         let linked = match &first.handed {
-            Some(handed) => handed.while_we_change(&first.file, link),
+            Some(handed) => handed.while_we_change(source, link),
             None => link(),
         };
         let mut handed = first.handed.clone();
         let kept = match linked {
-            Ok(()) => first.file.sync_data(),
+            Ok(()) => source.sync_data(),
             // Some kernels let nobody link to a file of another user, and file systems have a limit.
             Err(Errno::PERM | Errno::MLINK | Errno::XDEV | Errno::OPNOTSUPP) => {
                 handed = None;
-                copy(&first.file, home, id)
+                copy(source, home, id)
             }
             Err(error) => Err(error.into()),
         };
@@ -230,7 +244,7 @@ impl Inner {
         let parts = Parts {
             id,
             life: Life::Kept,
-            file,
+            file: Some(file),
             home: Arc::clone(home),
             handed,
             share,

@@ -38,7 +38,8 @@ pub(super) struct Home {
     /// Its folder.
     pub(super) path: PathBuf,
     pub(super) folder: OwnedFd,
-    pub(super) lock: Arc<File>,
+    /// Locked as long as it is open.
+    _lock: File,
 }
 
 /// What rests in a store.
@@ -158,7 +159,7 @@ impl Directory {
             id: name.into(),
             folder: folder(&path)?,
             path,
-            lock: Arc::new(lock),
+            _lock: lock,
         })))
     }
 

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use towpath_event::PayloadId;
 
 /// Bytes that are written back in one go: bounds how long whoever waits for room waits.
@@ -14,12 +14,15 @@ const LEAST: usize = 2 << 20;
 
 /// Every byte takes a place when it comes in, and gives it back when it is on disk or its payload is gone.
 ///
-/// Writing back begins when half of the bound is dirty, oldest first, so that payloads which are deleted soon never
-/// reach the disk.
+/// Writing back begins when half of the bound is dirty or stays in memory, oldest first, so that payloads which are
+/// deleted soon never reach the disk.
 #[derive(Debug)]
 pub(super) struct Dirty {
     room: Semaphore,
     half: u64,
+    /// Room for payloads that stay in memory and are not written at all, part of the bound.
+    rest: Arc<Semaphore>,
+    rest_at_most: u64,
     pages: Mutex<Pages>,
 }
 
@@ -44,9 +47,12 @@ impl Dirty {
     pub(super) fn new(bytes: u64) -> Self {
         let bound = usize::try_from(bytes).unwrap_or(usize::MAX);
         let bound = bound.clamp(LEAST, Semaphore::MAX_PERMITS) / 2 * 2;
+        let rest = if bound < 4 * LEAST { 0 } else { bound / 4 * 3 };
         Self {
             room: Semaphore::new(bound),
             half: bound as u64 / 2,
+            rest: Arc::new(Semaphore::new(rest)),
+            rest_at_most: rest as u64,
             pages: Mutex::default(),
         }
     }
@@ -58,6 +64,27 @@ impl Dirty {
         if let Ok(room) = self.room.acquire_many(asked).await {
             room.forget();
         }
+    }
+
+    /// Room for a whole payload of `bytes` to stay in memory; those bytes take their places in the bound besides, as
+    /// they come. At most half of what there is for that goes to one. Writing back must begin if [`is_time`](Self::is_time).
+    pub(super) fn rest(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
+        let asked = u32::try_from(bytes).ok()?;
+        let small = bytes <= self.rest_at_most / 2;
+        small
+            .then(|| Arc::clone(&self.rest).try_acquire_many_owned(asked).ok())
+            .flatten()
+    }
+
+    /// Whether it is time to write back.
+    pub(super) fn is_time(&self) -> bool {
+        self.is_much(self.pages().bytes)
+    }
+
+    /// Whether so many bytes in dirty pages, beside those that stay in memory, are more than half of the bound.
+    fn is_much(&self, bytes: u64) -> bool {
+        let resting = self.rest_at_most - self.rest.available_permits() as u64;
+        bytes > 0 && bytes + resting > self.half
     }
 
     /// Gives back the room of bytes that were not written to a file.
@@ -76,16 +103,15 @@ impl Dirty {
             pages.files.insert(id, Stretch { file, from, to });
             pages.order.push_back(id);
         }
-        let before = pages.bytes;
         pages.bytes += to - from;
-        before <= self.half && pages.bytes > self.half
+        self.is_much(pages.bytes)
     }
 
-    /// The oldest dirty pages, while more than half of the bound is dirty. Once they are clean, or cannot be, their
+    /// The oldest dirty pages, while it is time to write back. Once they are clean, or cannot be, their
     /// room must be given back.
     pub(super) fn oldest(&self) -> Option<Stretch> {
         let mut pages = self.pages();
-        if pages.bytes <= self.half {
+        if !self.is_much(pages.bytes) {
             return None;
         }
         while let Some(id) = pages.order.front().copied() {
@@ -167,7 +193,7 @@ mod tests {
         assert_eq!(write(&dirty, &file, 2, 0, MIB), Some(false));
         assert!(dirty.oldest().is_none(), "half may stay dirty");
         assert_eq!(write(&dirty, &file, 3, 0, MIB), Some(true));
-        assert_eq!(write(&dirty, &file, 1, MIB, MIB), Some(false), "said once");
+        assert_eq!(write(&dirty, &file, 1, MIB, MIB), Some(true));
         assert_eq!(write(&dirty, &file, 3, MIB, 1), None, "no room");
         let first = dirty.oldest().unwrap();
         assert_eq!((first.from, first.to), (0, 2 * MIB), "all of the oldest");

@@ -149,6 +149,17 @@ impl Inner {
         Arc::clone(&self.tails).try_acquire_many_owned(bytes).ok()
     }
 
+    /// Room for a payload to stay in memory, if nobody needs it in a file.
+    fn room_to_rest(&self, new: &New<'_>) -> Option<OwnedSemaphorePermit> {
+        let may = new.life == Life::Held && !new.as_file;
+        let rest = new.length.filter(|_| may);
+        let rest = rest.and_then(|bytes| self.dirty.rest(bytes))?;
+        if self.dirty.is_time() {
+            self.keeper.ask(Task::WriteBack);
+        }
+        Some(rest)
+    }
+
     fn insert(&self, payload: &Arc<NodePayload>, complete: bool) {
         let row = Row {
             home: Arc::clone(&payload.home),
@@ -161,24 +172,28 @@ impl Inner {
         self.table.insert(payload.id, row);
     }
 
-    /// Blocks.
+    /// Blocks, unless there is room for it to `rest` in memory.
     fn make(
         self: Arc<Self>,
         share: Arc<Share>,
         life: Life,
         length: Option<u64>,
+        rest: Option<OwnedSemaphorePermit>,
     ) -> io::Result<Arc<NodePayload>> {
         let id = new_id();
         let parts = Parts {
             id,
             life,
-            file: self.home.make(id)?,
+            file: match &rest {
+                Some(_) => None,
+                None => Some(self.home.make(id)?),
+            },
             home: Arc::clone(&self.home),
             handed: None,
             share,
             store: Arc::clone(&self),
         };
-        let payload = NodePayload::growing(parts, length);
+        let payload = NodePayload::growing(parts, length, rest);
         self.insert(&payload, false);
         Ok(payload)
     }
@@ -204,7 +219,7 @@ impl Inner {
         let parts = Parts {
             id: claim.id,
             life: Life::Kept,
-            file,
+            file: Some(file),
             home,
             handed,
             share,
@@ -247,11 +262,18 @@ impl PayloadStore for NodeStore {
             let lease = self.inner.budget.take(new.namespace, new.draw, bytes)?;
             let share = Share::new(lease, bytes);
             let (inner, life, length) = (Arc::clone(&self.inner), new.life, new.length);
-            let payload = blocking(move || {
-                let made = inner.make(share, life, length);
+            let rest = self.inner.room_to_rest(&new);
+            let at_once = rest.is_some();
+            let make = move || {
+                let made = inner.make(share, life, length, rest);
                 made.map_err(|error| unavailable("make", &error))
-            });
-            let writer = NodeWriter::new(payload.await?, length, self.inner.digest);
+            };
+            let payload = if at_once {
+                make()?
+            } else {
+                blocking(make).await?
+            };
+            let writer = NodeWriter::new(payload, length, self.inner.digest);
             Ok(Box::new(writer) as Box<dyn Writer>)
         })
     }

@@ -6,9 +6,10 @@ use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use rustix::fs::{Advice, AtFlags, fadvise, fstat, renameat, statat};
+use rustix::fs::{AtFlags, fstat, renameat, statat};
+use tokio::sync::OwnedSemaphorePermit;
 use towpath_event::{ClaimCheck, Digest, PayloadId, Place, Progress, Read, ReadError, SetAside};
 
 use super::Inner;
@@ -30,7 +31,10 @@ pub(super) struct NodePayload {
     life: Life,
     pub(super) growth: Growth,
     pub(super) window: Window,
-    pub(super) file: Arc<File>,
+    /// None while it rests in memory.
+    file: OnceLock<Arc<File>>,
+    /// Held by who gives a payload that rests in memory its file.
+    moving: Mutex<()>,
     pub(super) home: Arc<Home>,
     /// What it was like when it was adopted, if it was.
     pub(super) handed: Option<Arc<Handed>>,
@@ -43,7 +47,8 @@ pub(super) struct NodePayload {
 pub(super) struct Parts {
     pub(super) id: PayloadId,
     pub(super) life: Life,
-    pub(super) file: File,
+    /// None is made when it is needed.
+    pub(super) file: Option<File>,
     pub(super) home: Arc<Home>,
     pub(super) handed: Option<Arc<Handed>>,
     pub(super) share: Arc<Share>,
@@ -51,9 +56,13 @@ pub(super) struct Parts {
 }
 
 impl NodePayload {
-    /// One of which nothing has come.
-    pub(super) fn growing(parts: Parts, announced: Option<u64>) -> Arc<Self> {
-        let window = Window::new(parts.store.room_for_tail());
+    /// One of which nothing has come. `rest`: room for all of it in memory.
+    pub(super) fn growing(
+        parts: Parts,
+        announced: Option<u64>,
+        rest: Option<OwnedSemaphorePermit>,
+    ) -> Arc<Self> {
+        let window = Window::new(parts.store.room_for_tail(), rest);
         Self::new(parts, announced, Growth::new(), window)
     }
 
@@ -64,15 +73,16 @@ impl NodePayload {
     }
 
     fn new(parts: Parts, announced: Option<u64>, growth: Growth, window: Window) -> Arc<Self> {
-        // Reads ahead twice as far. Only a hint: where it is not known, reads are a little slower.
-        let _ = fadvise(&parts.file, 0, None, Advice::Sequential);
         Arc::new(Self {
             id: parts.id,
             announced,
             life: parts.life,
             growth,
             window,
-            file: Arc::new(parts.file),
+            file: parts
+                .file
+                .map_or_else(OnceLock::new, |file| Arc::new(file).into()),
+            moving: Mutex::default(),
             home: parts.home,
             handed: parts.handed,
             share: parts.share,
@@ -80,32 +90,84 @@ impl NodePayload {
         })
     }
 
-    /// Writes what is in the window to the file, until there is no more. Blocks.
-    pub(super) fn fly(&self) {
+    /// Its file.
+    ///
+    /// # Errors
+    /// It rests in memory.
+    pub(super) fn file(&self) -> io::Result<&Arc<File>> {
+        let file = self.file.get();
+        file.ok_or_else(|| io::Error::other("the payload is in memory and has no file"))
+    }
+
+    /// Whether all of it is in memory and none of it in a file.
+    pub(super) fn is_resting(&self) -> bool {
+        self.progress() == Progress::Complete && self.window.is_resting()
+    }
+
+    /// Gives a complete payload its file, if it rests in memory. Blocks.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; it is in memory still.
+    pub(super) fn rest_in_file(&self) -> Result<(), StoreError> {
+        let _one = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.is_resting() {
+            return Ok(());
+        }
+        self.window.hurry();
+        let moved = self.fly().and_then(|()| self.settle());
+        match moved {
+            Ok(()) => {
+                self.window.end(Ok(()));
+            }
+            Err(_) => self.window.stay(),
+        }
+        moved
+    }
+
+    /// Writes what is in the window to the file, until there is no more, and makes the file if there is none. One at a
+    /// time does that. Blocks.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub(super) fn fly(&self) -> Result<(), StoreError> {
         while let Some((at, batch)) = self.window.batch() {
             let bytes = batch.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
-            if let Err(error) = write_all(&self.file, at, &batch) {
-                self.break_off(unavailable("write", &error));
-                return;
-            }
+            let file = self.file_to_write()?;
+            write_all(&file, at, &batch).map_err(|error| unavailable("write", &error))?;
             drop(batch);
             if !self.window.landed(bytes) {
                 continue;
             }
             let dirty = &self.store.dirty;
-            if dirty.written(self.id, &self.file, at, at + bytes) {
+            if dirty.written(self.id, &file, at, at + bytes) {
                 self.store.keeper.ask(Task::WriteBack);
             }
         }
+        Ok(())
+    }
+
+    fn file_to_write(&self) -> Result<Arc<File>, StoreError> {
+        if let Some(file) = self.file.get() {
+            return Ok(Arc::clone(file));
+        }
+        let made = self.home.make(self.id);
+        let made = Arc::new(made.map_err(|error| unavailable("make", &error))?);
+        let file = Arc::clone(self.file.get_or_init(|| made));
+        if self.progress() == Progress::Broken {
+            // It was unlinked before it was there.
+            self.unlink();
+        }
+        Ok(file)
     }
 
     /// Gives the file its complete name. Blocks.
     pub(super) fn settle(&self) -> Result<(), StoreError> {
         let done = || -> io::Result<()> {
             let mode = PermissionsExt::from_mode(0o440);
-            self.file.set_permissions(mode)?;
+            let file = self.file()?;
+            file.set_permissions(mode)?;
             if self.life == Life::Kept {
-                self.file.sync_data()?;
+                file.sync_data()?;
                 self.store.dirty.clean(self.id);
             }
             let folder = &self.home.folder;
@@ -146,7 +208,10 @@ impl NodePayload {
     /// [`ReadError::Damaged`] if it was adopted and is not any more as it was then.
     pub(super) fn check(&self) -> Result<(), ReadError> {
         match &self.handed {
-            Some(handed) => handed.check(&self.file),
+            Some(handed) => match self.file() {
+                Ok(file) => handed.check(file),
+                Err(error) => Err(ReadError::Store(error.to_string().into())),
+            },
             None => Ok(()),
         }
     }
@@ -154,11 +219,17 @@ impl NodePayload {
 
 impl Drop for NodePayload {
     fn drop(&mut self) {
-        if self.life == Life::Held || self.growth.progress() != Progress::Complete {
+        let complete = self.growth.progress() == Progress::Complete;
+        let Some(file) = self.file.take() else {
+            // Its own store is never removed, so that there is nothing else to do.
+            self.store.dirty.give_back(self.window.end(Ok(())));
+            self.store.table.remove(self.id);
+            return;
+        };
+        if self.life == Life::Held || !complete {
             self.unlink();
         }
-        // Closing the last descriptor of a file without a name frees it: not here. The lock is just any open file.
-        let file = std::mem::replace(&mut self.file, Arc::clone(&self.home.lock));
+        // Closing the last descriptor of a file without a name frees it: not here.
         self.store.keeper.ask(Task::Close { id: self.id, file });
     }
 }
@@ -197,9 +268,10 @@ impl SetAside for NodePayload {
     }
 
     fn file(&self) -> Option<PathBuf> {
-        let usable = self.progress() == Progress::Complete && self.check().is_ok();
+        let complete = self.progress() == Progress::Complete && !self.is_resting();
         // Somebody may have taken its name away, or put another file there.
-        (usable && self.has_its_name()).then(|| self.home.path.join(complete_name(self.id)))
+        (complete && self.check().is_ok() && self.has_its_name())
+            .then(|| self.home.path.join(complete_name(self.id)))
     }
 }
 
@@ -211,8 +283,10 @@ impl NodePayload {
             complete_name(self.id),
             AtFlags::SYMLINK_NOFOLLOW,
         );
-        let own = fstat(&*self.file);
-        matches!((named, own), (Ok(named), Ok(own)) if named.st_ino == own.st_ino && named.st_dev == own.st_dev)
+        let Ok(own) = self.file().and_then(|file| Ok(fstat(&**file)?)) else {
+            return false;
+        };
+        named.is_ok_and(|named| (named.st_dev, named.st_ino) == (own.st_dev, own.st_ino))
     }
 }
 

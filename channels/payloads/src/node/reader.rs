@@ -61,18 +61,18 @@ impl NodeReader {
         let mut buffer = self.payload.store.buffers.take(want);
         let flags = ReadWriteFlags::NOWAIT;
         let mut space = [IoSliceMut::new(buffer.space())];
-        match preadv2(&self.payload.file, &mut space, at, flags) {
+        match preadv2(self.payload.file()?, &mut space, at, flags) {
             Ok(read) => return Ok(Some(buffer.freeze(read))),
             Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
         if self.payload.store.in_memory {
-            return read_at(&self.payload.file, buffer, at).map(Some);
+            return read_at(self.payload.file()?, buffer, at).map(Some);
         }
         // The payload, not its file alone: its pages count as long as anybody may use them.
         let payload = Arc::clone(&self.payload);
         self.coming = Some(tokio::task::spawn_blocking(move || {
-            read_at(&payload.file, buffer, at)
+            read_at(payload.file()?, buffer, at)
         }));
         Ok(None)
     }

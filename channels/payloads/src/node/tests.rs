@@ -31,6 +31,7 @@ async fn begin(store: &NodeStore, life: Life) -> Box<dyn Writer> {
         draw: Draw::Door,
         length: Some(64 << 20),
         life,
+        as_file: true,
     };
     store.create(new).await.unwrap()
 }
@@ -124,6 +125,7 @@ async fn ending_a_payload_may_be_given_up() {
             draw: Draw::Door,
             length: Some(300 * 1024),
             life: Life::Held,
+            as_file: true,
         };
         let mut writer = store.create(new).await.unwrap();
         writer.write(piece()).await.unwrap();

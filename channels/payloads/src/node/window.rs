@@ -16,6 +16,8 @@ use crate::memory::part;
 const UNWRITTEN: u64 = 1 << 20;
 /// Chunks that wait to be written: a producer may send its bytes one by one. What one system call takes.
 const UNWRITTEN_CHUNKS: usize = 512;
+/// Chunks that may stay in memory instead of being written: many small ones take far more than their bytes.
+const RESTING_CHUNKS: usize = 256;
 /// Written bytes that stay, if the store has room for that.
 pub(super) const TAIL: u64 = 256 << 10;
 /// Written chunks that stay.
@@ -39,6 +41,10 @@ struct State {
     waiting: Option<Waker>,
     /// Room for a tail.
     room: Option<OwnedSemaphorePermit>,
+    /// Room for all of it, so that it need not be written.
+    rest: Option<OwnedSemaphorePermit>,
+    /// It is to be written although there is room for it.
+    hurry: bool,
 }
 
 /// Where bytes are to be had.
@@ -51,8 +57,11 @@ pub(super) enum Where {
 }
 
 impl Window {
-    /// Of a payload of which nothing has come. `room`: for a tail.
-    pub(super) fn new(room: Option<OwnedSemaphorePermit>) -> Self {
+    /// Of a payload of which nothing has come. `room`: for a tail; `rest`: for all of it.
+    pub(super) fn new(
+        room: Option<OwnedSemaphorePermit>,
+        rest: Option<OwnedSemaphorePermit>,
+    ) -> Self {
         Self(Mutex::new(State {
             chunks: VecDeque::new(),
             tail: 0,
@@ -62,12 +71,14 @@ impl Window {
             end: None,
             waiting: None,
             room,
+            rest,
+            hurry: false,
         }))
     }
 
     /// Of a payload whose `size` bytes are all in the file.
     pub(super) fn written(size: u64) -> Self {
-        let window = Self::new(None);
+        let window = Self::new(None, None);
         {
             let mut state = window.state();
             (state.came, state.written) = (size, size);
@@ -82,7 +93,7 @@ impl Window {
         let begins = state.came;
         state.came += chunk.len() as u64;
         state.chunks.push_back((begins, chunk));
-        (state.came, !std::mem::replace(&mut state.flying, true))
+        (state.came, state.begins_to_fly())
     }
 
     /// Bytes that came.
@@ -95,12 +106,30 @@ impl Window {
         let mut state = self.state();
         let unwritten = state.chunks.iter().skip(state.tail);
         let batch: Vec<_> = unwritten.map(|(_, chunk)| chunk.clone()).collect();
-        if state.end.is_some() || batch.is_empty() {
+        if state.end.is_some() || batch.is_empty() || !state.is_ripe() {
             state.flying = false;
             wake(state);
             return None;
         }
         Some((state.written, batch))
+    }
+
+    /// Whether it is in memory, as much of it as came, and nobody writes it.
+    pub(super) fn is_resting(&self) -> bool {
+        self.state().is_resting()
+    }
+
+    /// All of it is to be written now; whether somebody must begin to.
+    pub(super) fn hurry(&self) -> bool {
+        let mut state = self.state();
+        state.hurry = true;
+        state.came > state.written && state.begins_to_fly()
+    }
+
+    /// It could not be written and goes on as it is.
+    pub(super) fn stay(&self) {
+        let mut state = self.state();
+        (state.hurry, state.flying) = (false, false);
     }
 
     /// The next `bytes` are in the file, a whole number of chunks. Tells whether anybody wants them there still.
@@ -131,10 +160,10 @@ impl Window {
             return 0;
         }
         state.end = Some(how);
-        let unwritten = state.came - state.written;
+        let unwritten = state.unwritten();
         let chunks = std::mem::take(&mut state.chunks);
         state.tail = 0;
-        state.room = None;
+        (state.room, state.rest) = (None, None);
         wake(state);
         drop(chunks);
         unwritten
@@ -146,7 +175,7 @@ impl Window {
     /// What ended it.
     pub(super) fn poll_room(&self, cx: &Context<'_>) -> Poll<Result<(), StoreError>> {
         self.poll(cx, |state| {
-            state.came - state.written < UNWRITTEN
+            state.unwritten() <= state.may_rest().max(UNWRITTEN - 1)
                 && state.chunks.len() - state.tail < UNWRITTEN_CHUNKS
         })
     }
@@ -192,6 +221,32 @@ impl Window {
 }
 
 impl State {
+    fn unwritten(&self) -> u64 {
+        self.came - self.written
+    }
+
+    /// Bytes that need not be written.
+    fn may_rest(&self) -> u64 {
+        let room = self.rest.as_ref().map(OwnedSemaphorePermit::num_permits);
+        room.unwrap_or_default() as u64
+    }
+
+    /// Whether what is not written should be.
+    fn is_ripe(&self) -> bool {
+        self.hurry
+            || self.unwritten() > self.may_rest()
+            || self.chunks.len() - self.tail > RESTING_CHUNKS
+    }
+
+    fn is_resting(&self) -> bool {
+        self.rest.is_some() && self.written == 0 && !self.flying
+    }
+
+    /// Whether somebody must begin to write; whoever is told so does.
+    fn begins_to_fly(&mut self) -> bool {
+        self.is_ripe() && !std::mem::replace(&mut self.flying, true)
+    }
+
     /// Where the first chunk begins.
     fn begins(&self) -> Option<u64> {
         self.chunks.front().map(|(at, _)| *at)
@@ -216,7 +271,7 @@ mod tests {
 
     fn window() -> Window {
         let room = Arc::new(Semaphore::new(1));
-        Window::new(Some(room.try_acquire_owned().unwrap()))
+        Window::new(Some(room.try_acquire_owned().unwrap()), None)
     }
 
     fn here(window: &Window, range: Range<u64>) -> Option<usize> {

@@ -50,29 +50,45 @@ impl NodeWriter {
     fn push(&self, piece: Bytes) {
         let (came, begin) = self.payload.window.push(piece);
         self.payload.growth.advance(came);
+        self.fly_if(begin);
+    }
+
+    fn fly_if(&self, begin: bool) {
         if begin {
             let payload = Arc::clone(&self.payload);
-            tokio::task::spawn_blocking(move || payload.fly());
+            tokio::task::spawn_blocking(move || {
+                if let Err(why) = payload.fly() {
+                    payload.break_off(why);
+                }
+            });
         }
     }
 
     async fn complete(&mut self) -> Result<(), StoreError> {
         let digest = self.intake.end()?;
-        poll_fn(|cx| self.payload.window.poll_idle(cx)).await?;
+        let rests = self.payload.window.is_resting();
+        if !rests {
+            self.fly_if(self.payload.window.hurry());
+            poll_fn(|cx| self.payload.window.poll_idle(cx)).await?;
+        }
         let came = self.payload.window.came();
         if came != self.intake.came() {
             // A write was given up in the middle.
             let announced = self.intake.came();
             return Err(StoreError::Length { announced, came });
         }
-        let payload = Arc::clone(&self.payload);
-        let settled = tokio::task::spawn_blocking(move || payload.settle());
-        settled
-            .await
-            .map_err(|error| unavailable("complete", &error.into()))??;
+        if !rests {
+            let payload = Arc::clone(&self.payload);
+            let settled = tokio::task::spawn_blocking(move || payload.settle());
+            settled
+                .await
+                .map_err(|error| unavailable("complete", &error.into()))??;
+        }
         self.payload.store.table.complete(self.payload.id);
         self.payload.growth.finish(digest);
-        self.payload.window.end(Ok(()));
+        if !rests {
+            self.payload.window.end(Ok(()));
+        }
         Ok(())
     }
 }

@@ -35,6 +35,7 @@ pub(crate) fn new(namespace: &Arc<str>, length: u64, draw: Draw, life: Life) -> 
         draw,
         length: Some(length),
         life,
+        as_file: true,
     }
 }
 

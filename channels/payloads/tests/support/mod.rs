@@ -45,6 +45,7 @@ pub(crate) async fn create_for(
         draw,
         length: length.map(|length| length as u64),
         life,
+        as_file: true,
     };
     store.create(new).await
 }

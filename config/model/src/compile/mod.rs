@@ -12,6 +12,7 @@ mod dependency;
 mod duplicates;
 mod filter_text;
 mod filters;
+mod horizon;
 mod lookup;
 mod owned;
 mod parallel;
@@ -29,6 +30,7 @@ mod urls;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use replicas::replicas;
 pub use report::{Hosted, Receiver, Report};
@@ -36,6 +38,7 @@ pub use report::{Hosted, Receiver, Report};
 use crate::names;
 use crate::problem::{Problem, Problems};
 use crate::read::Objects;
+use crate::settings::Settings;
 use crate::topology::{Channel, ChannelKey, ChannelKind, Presentation, Replicas, Topology};
 use plan::{Findings, Plan};
 
@@ -56,15 +59,32 @@ pub struct CompileOptions {
     pub default_namespace: String,
     /// `payloads.present` of the settings: for the report only, since the topology holds what objects say.
     pub presentation: Presentation,
+    /// `store.ttl` of the settings: how long a payload is kept at most; 24 hours by default.
+    pub payload_ttl: Duration,
+    /// `timeouts.attempt` of the settings: bound of an attempt whose delivery spec has none; 15 minutes by default.
+    pub attempt_timeout: Duration,
+    /// `delivery.backoffMax` of the settings: longest wait where no `HopPolicy` says one; 10 minutes by default.
+    pub backoff_max: Duration,
 }
 
 impl Default for CompileOptions {
+    /// Those of the default settings.
     fn default() -> Self {
+        Settings::default().compile_options()
+    }
+}
+
+impl CompileOptions {
+    /// What settings say.
+    pub(crate) fn of(settings: &Settings) -> Self {
         Self {
-            cluster_domain: "cluster.local".to_owned(),
-            addresses: BTreeMap::new(),
+            cluster_domain: settings.cluster_domain.clone(),
+            addresses: settings.addresses.clone(),
             default_namespace: "default".to_owned(),
-            presentation: Presentation::default(),
+            presentation: settings.payloads.present,
+            payload_ttl: settings.store.ttl,
+            attempt_timeout: settings.timeouts.attempt,
+            backoff_max: settings.delivery.backoff_max,
         }
     }
 }
@@ -82,7 +102,8 @@ pub struct Compiled {
 
 /// Compiles objects to a topology: expands Sequences and Parallels (A10.1, A10.2) and channel templates (A9), hosts
 /// Brokers with their Triggers (B1, B4) and compiles filters (B5), resolves references (A8.3), applies delivery
-/// inheritance (A7.5, A7.6, B4.13) and checks the rules (A4.1, A4.3, A8.1, B4.11, C8.7).
+/// inheritance (A7.5, A7.6, B4.13) checks the rules (A4.1, A4.3, A8.1, B4.11, C8.7), merges HopPolicies, and looks
+/// whether deliveries end before their payloads are deleted.
 ///
 /// A cycle of replies is legal: the hop budget stops it at run time.
 ///
@@ -106,8 +127,15 @@ pub fn compile(objects: &Objects, options: &CompileOptions) -> Result<Compiled, 
     let hosts = hosts(&plan, options, found);
     let resolver = resolve::Resolver::new(objects, options, &plan, &hosts);
     let services = presentation::Services::read(objects, options, found);
-    let mut policies = policies::Policies::read(objects, options, &plan, found);
-    let channels = build::build(&plan, &resolver, &services, &mut policies, found);
+    let mut builder = build::Builder {
+        plan: &plan,
+        options,
+        resolver: &resolver,
+        services: &services,
+        policies: policies::Policies::read(objects, options, &plan, found),
+    };
+    let channels = builder.build(found);
+    let policies = builder.policies.into_report();
     dependency::check(objects, options, &resolver, found);
     let secrets = secrets::collect(objects, options, &verifying, found);
     let replicas = replicas::collect(objects, options, &mut findings);
@@ -122,15 +150,10 @@ pub fn compile(objects: &Objects, options: &CompileOptions) -> Result<Compiled, 
         .keys()
         .filter(|key| !used_addresses.contains(*key));
     notes.extend(unused.map(|key| unused_address(key)));
-    let report = report::Inputs {
-        channels: &channels,
-        plan: &plan,
-        objects,
-        options,
-        replicas: &replicas,
-        policies: policies.report(),
+    let report = Report {
+        policies,
+        ..report::report(&channels, &plan, objects, options, notes, &replicas)
     };
-    let report = report::report(report, notes);
     let topology = Topology {
         channels,
         hosts,

@@ -9,7 +9,8 @@ use super::channels::{from_template, insert};
 use super::defaults::Defaults;
 use super::owned::Owned;
 use super::plan::{
-    Findings, Flow, Part, Place, Plan, PlannedChannel, Site, To, Wanted, channel_key, name_of, namespace_of,
+    Findings, Flow, Part, Place, Plan, PlannedChannel, Site, To, Wanted, channel_key, name_of,
+    namespace_of,
 };
 use crate::names::child_name;
 use crate::objects::{Destination, Parallel, ParallelBranch, ParallelSpec};

@@ -20,6 +20,8 @@ pub struct Report {
     pub sequences: Vec<(String, String)>,
     /// Every Parallel, as `namespace/name`, with the URL of its input channel.
     pub parallels: Vec<(String, String)>,
+    /// Every HopPolicy, as `namespace/name`, with what it is for: `Service demo/first`, say.
+    pub policies: Vec<(String, String)>,
     /// Objects that do not run here.
     pub skipped: Vec<Skipped>,
     /// What is legal and may surprise, sorted by file and line.
@@ -124,6 +126,7 @@ pub(super) fn report(
         hosted,
         sequences: flows("Sequence"),
         parallels: flows("Parallel"),
+        policies: Vec::new(),
         skipped: objects.skipped.clone(),
         notes: super::sorted(notes),
     }
@@ -205,6 +208,9 @@ impl fmt::Display for Report {
                     writeln!(f, "    payload {}", receiver.presentation)?;
                 }
             }
+        }
+        for (name, target) in &self.policies {
+            writeln!(f, "HopPolicy {name} for {target}")?;
         }
         for skipped in &self.skipped {
             let namespace = skipped.namespace.as_deref();

@@ -8,7 +8,8 @@ use super::channels::{from_template, insert};
 use super::defaults::Defaults;
 use super::owned::Owned;
 use super::plan::{
-    Findings, Flow, Place, Plan, PlannedChannel, Site, To, Wanted, channel_key, name_of, namespace_of,
+    Findings, Flow, Place, Plan, PlannedChannel, Site, To, Wanted, channel_key, name_of,
+    namespace_of,
 };
 use crate::names::child_name;
 use crate::objects::Sequence;

@@ -18,8 +18,8 @@ pub(crate) use typed::{Unknown, typed};
 use self::kinds::Family;
 use self::tree::{Node, Value};
 use crate::objects::{
-    Broker, Channel, ChannelImplementation, ConfigMap, EndpointSlice, HopPolicy, Parallel, Secret, Sequence,
-    Service, Status, Subscription, Trigger,
+    Broker, Channel, ChannelImplementation, ConfigMap, EndpointSlice, HopPolicy, Parallel, Secret,
+    Sequence, Service, Status, Subscription, Trigger,
 };
 use crate::problem::{Place, Problem, Problems};
 

@@ -215,11 +215,6 @@ impl Settings {
     /// What these settings say to [`crate::compile()`].
     #[must_use]
     pub fn compile_options(&self) -> crate::CompileOptions {
-        crate::CompileOptions {
-            cluster_domain: self.cluster_domain.clone(),
-            addresses: self.addresses.clone(),
-            presentation: self.payloads.present,
-            ..crate::CompileOptions::default()
-        }
+        crate::CompileOptions::of(self)
     }
 }

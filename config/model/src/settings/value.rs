@@ -191,26 +191,7 @@ impl Value for Duration {
     }
 
     fn show(&self) -> String {
-        let (mut rest, mut shown) = (self.as_nanos(), String::new());
-        let units = [
-            ("h", 3_600_000_000_000),
-            ("m", 60_000_000_000),
-            ("s", 1_000_000_000),
-            ("ms", 1_000_000),
-            ("us", 1_000),
-            ("ns", 1),
-        ];
-        for (unit, nanos) in units {
-            if rest >= nanos {
-                shown.push_str(&format!("{}{unit}", rest / nanos));
-                rest %= nanos;
-            }
-        }
-        if shown.is_empty() {
-            "0s".to_owned()
-        } else {
-            shown
-        }
+        period::show(*self)
     }
 }
 

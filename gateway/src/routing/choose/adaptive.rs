@@ -40,15 +40,26 @@ pub(super) fn soonest(usable: &Usable<'_>, request: &Request, rng: &mut Rng) -> 
         .iter()
         .filter(|(_, candidate)| candidate.placement == placement)
         .map(|(index, candidate)| (index, candidate, cost(candidate)));
-    let least_near = near.clone().map(|(_, _, cost)| cost).fold(f64::INFINITY, f64::min);
+    let least_near = near
+        .clone()
+        .map(|(_, _, cost)| cost)
+        .fold(f64::INFINITY, f64::min);
     let equals = near.filter(|(_, _, cost)| *cost <= least_near + noise);
     let index = match two(equals, rng)? {
         ((index, _, _), None) => index,
         ((one, a, _), Some((other, b, _))) if a.crowd() == b.crowd() => {
-            if rng.bool() { one } else { other }
+            if rng.bool() {
+                one
+            } else {
+                other
+            }
         }
         ((one, _, a), Some((other, _, b))) => {
-            if a <= b { one } else { other }
+            if a <= b {
+                one
+            } else {
+                other
+            }
         }
     };
     let nearer_can = usable

@@ -10,7 +10,10 @@ pub(super) type Pick = Option<(usize, Reason)>;
 
 /// `LocalFirst`: of the nearest that can serve, the one with fewer in flight of two.
 pub(super) fn nearest(usable: &Usable<'_>, rng: &mut Rng) -> Pick {
-    let least = usable.iter().map(|(_, candidate)| candidate.placement).min()?;
+    let least = usable
+        .iter()
+        .map(|(_, candidate)| candidate.placement)
+        .min()?;
     let those = usable
         .iter()
         .filter(|(_, candidate)| candidate.placement == least);
@@ -63,7 +66,9 @@ fn local_until(usable: &Usable<'_>) -> Placement {
 
 /// `Weighted` by replica. If none that can serve has a weight, those without one do: pods get new names all the time.
 pub(super) fn weighted(usable: &Usable<'_>, rng: &mut Rng) -> Pick {
-    let weights = usable.iter().map(|(_, candidate)| u64::from(candidate.weight));
+    let weights = usable
+        .iter()
+        .map(|(_, candidate)| u64::from(candidate.weight));
     let sum: u64 = weights.sum();
     if sum == 0 {
         return Some((fewer(usable.iter(), rng)?, Reason::Unlisted));
@@ -91,10 +96,7 @@ pub(super) fn why(usable: &Usable<'_>, placement: Placement) -> Reason {
 }
 
 /// Of two at random the one with fewer in flight and waiting; either if they have as many.
-fn fewer<'a>(
-    those: impl Iterator<Item = (usize, &'a Candidate)>,
-    rng: &mut Rng,
-) -> Option<usize> {
+fn fewer<'a>(those: impl Iterator<Item = (usize, &'a Candidate)>, rng: &mut Rng) -> Option<usize> {
     let (one, other) = two(those, rng)?;
     let ((first, a), Some((second, b))) = (one, other) else {
         return Some(one.0);
@@ -107,7 +109,10 @@ fn fewer<'a>(
 }
 
 /// Two of them at random, in one pass; one if there is one.
-pub(super) fn two<T: Copy>(those: impl Iterator<Item = T>, rng: &mut Rng) -> Option<(T, Option<T>)> {
+pub(super) fn two<T: Copy>(
+    those: impl Iterator<Item = T>,
+    rng: &mut Rng,
+) -> Option<(T, Option<T>)> {
     let mut found: Option<(T, Option<T>)> = None;
     for (place, item) in those.enumerate() {
         found = match found {

@@ -46,6 +46,25 @@ impl Reason {
         Self::AllFull,
     ];
 
+    /// The same as half a sentence, for people.
+    #[must_use]
+    pub const fn explain(self) -> &'static str {
+        match self {
+            Self::Only => "there is no other",
+            Self::Nearest => "none is nearer, and none would finish sooner",
+            Self::SoonerElsewhere => "it will finish sooner than the nearer ones",
+            Self::FallBack => "the nearer ones cannot take hops",
+            Self::Weighted => "its weight was drawn",
+            Self::Unlisted => "no replica with a weight is there",
+            Self::Fewest => "it has the fewer hops in flight of two",
+            Self::Turn => "it is its turn",
+            Self::RetryElsewhere => "another was tried before",
+            Self::AllBusy => "all of them refuse",
+            Self::Panic => "too many are left out",
+            Self::AllFull => "all of them are full",
+        }
+    }
+
     /// Its name as a label of metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

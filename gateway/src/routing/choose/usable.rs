@@ -171,7 +171,12 @@ impl<'a> Usable<'a> {
 impl LeftOut {
     /// At most half stay out: the worst.
     fn of(candidates: &[Candidate]) -> Self {
-        let bad = || candidates.iter().map(badness).filter(|badness| *badness > 0);
+        let bad = || {
+            candidates
+                .iter()
+                .map(badness)
+                .filter(|badness| *badness > 0)
+        };
         let most = candidates.len() / 2;
         if bad().count() <= most {
             return Self {

@@ -167,7 +167,10 @@ impl Pace {
         }
         let evidence = |class: &Class| class.hops >= EVIDENCE;
         let largest = classes.iter().rposition(evidence).unwrap_or(0);
-        let misfits = CROWDS.iter().take(largest + 1).map(|slots| misfit(&classes, *slots));
+        let misfits = CROWDS
+            .iter()
+            .take(largest + 1)
+            .map(|slots| misfit(&classes, *slots));
         let best = misfits.clone().fold(f64::INFINITY, f64::min);
         let chosen = misfits
             .enumerate()
@@ -186,10 +189,12 @@ impl Pace {
 fn misfit(classes: &[Class; CROWDS.len()], slots: u32) -> f64 {
     let known = || {
         let classes = classes.iter().enumerate();
-        classes.filter(|(_, class)| class.hops >= EVIDENCE).map(|(index, class)| {
-            let longer = (middle(index) / f64::from(slots)).max(1.0).ln();
-            (f64::from(class.hops), f64::from(class.mean_ln) - longer)
-        })
+        classes
+            .filter(|(_, class)| class.hops >= EVIDENCE)
+            .map(|(index, class)| {
+                let longer = (middle(index) / f64::from(slots)).max(1.0).ln();
+                (f64::from(class.hops), f64::from(class.mean_ln) - longer)
+            })
     };
     let (weights, sum) = known().fold((0.0, 0.0), |(weights, sum), (weight, left)| {
         (weights + weight, sum + weight * left)
@@ -198,12 +203,16 @@ fn misfit(classes: &[Class; CROWDS.len()], slots: u32) -> f64 {
         return 0.0;
     }
     let mean = sum / weights;
-    known().map(|(weight, left)| weight * (left - mean).powi(2)).sum()
+    known()
+        .map(|(weight, left)| weight * (left - mean).powi(2))
+        .sum()
 }
 
 /// The class of a number in flight.
 fn class_of(crowd: u32) -> usize {
-    CROWDS.partition_point(|least| *least <= crowd).saturating_sub(1)
+    CROWDS
+        .partition_point(|least| *least <= crowd)
+        .saturating_sub(1)
 }
 
 /// The number in flight that stands for a class.

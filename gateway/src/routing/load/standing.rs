@@ -145,7 +145,10 @@ impl Standing {
     /// A hop that began then failed.
     pub(super) fn failed(&self, began_nanos: u64, outlier: &Outlier, now_nanos: u64) {
         let until = self.ejected_until_nanos.load(Ordering::Relaxed);
-        let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        let failures = self
+            .failures
+            .fetch_add(1, Ordering::Relaxed)
+            .saturating_add(1);
         let limit = outlier.consecutive_failures;
         // what began before it was out says nothing of how it is since
         if limit == 0 || failures < limit || (until > 0 && began_nanos < until && now_nanos < until)

@@ -8,6 +8,7 @@ use super::period::{MayBeZero, period};
 use super::weights;
 use crate::compile::plan::{Findings, Site};
 use crate::objects::{HopPolicySpec, PolicyHealthCheck, PolicyOutlier};
+use crate::period::show;
 use crate::topology::{HealthCheck, Order, Outlier, Policy, Presentation, Strategy};
 
 const THRESHOLD: RangeInclusive<u32> = 1..=100;
@@ -174,7 +175,10 @@ fn read_check(
     } = check;
     let path_site = site.field("path");
     match path {
-        None => findings.problem(&path_site, "missing; a health check needs a path, as `/healthz`"),
+        None => findings.problem(
+            &path_site,
+            "missing; a health check needs a path, as `/healthz`",
+        ),
         Some(path) if !is_path(path) => {
             let message = format!(
                 "`{path}` is not a path; write it as `/healthz` or `/healthz?full=1`, beginning with `/`"
@@ -188,11 +192,14 @@ fn read_check(
     };
     let given_interval = over_zero("interval", interval);
     let given_timeout = over_zero("timeout", timeout);
-    let interval = given_interval.unwrap_or_else(|| INTERVAL.max(given_timeout.unwrap_or_default()));
+    let interval =
+        given_interval.unwrap_or_else(|| INTERVAL.max(given_timeout.unwrap_or_default()));
     let timeout = given_timeout.unwrap_or(TIMEOUT.min(interval));
     if timeout > interval {
         let message = format!(
-            "{timeout:?} is over `interval` ({interval:?}), so checks would overlap; shorten it"
+            "{} is over `interval` ({}), so checks would overlap; shorten it",
+            show(timeout),
+            show(interval)
         );
         findings.problem(&site.field("timeout"), message);
     }
@@ -236,7 +243,11 @@ fn read_outlier(outlier: &PolicyOutlier, site: &Site<'_>, findings: &mut Finding
     if let (Some(base), Some(max)) = (base, max)
         && max < base
     {
-        let message = format!("{max:?} is under `baseEjection` ({base:?}); raise it");
+        let message = format!(
+            "{} is under `baseEjection` ({}); raise it",
+            show(max),
+            show(base)
+        );
         findings.problem(&site.field("maxEjection"), message);
     }
     let base = base.unwrap_or_else(|| {

@@ -54,9 +54,7 @@ impl<'a> Policies<'a> {
         if objects.hop_policies.is_empty() {
             return policies;
         }
-        policies
-            .shared
-            .insert(Arc::clone(&policies.nothing.policy));
+        policies.shared.insert(Arc::clone(&policies.nothing.policy));
         let known = Known::new(objects, options, plan);
         let mut names = HashSet::new();
         let mut sites: Vec<Site<'a>> = Vec::new();
@@ -100,8 +98,8 @@ impl<'a> Policies<'a> {
     }
 
     /// Every policy, as `namespace/name`, with what it is for.
-    pub(super) fn report(&self) -> Vec<(String, String)> {
-        self.report.clone()
+    pub(super) fn into_report(self) -> Vec<(String, String)> {
+        self.report
     }
 
     /// What counts for a subscription and its subscriber: its own policy, then that of its place in a Sequence or

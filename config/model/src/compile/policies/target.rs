@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::compile::plan::{
-    Findings, Part, Plan, Site, WantedKind, name_of, namespace_of,
-};
+use crate::compile::plan::{Findings, Part, Plan, Site, WantedKind, name_of, namespace_of};
 use crate::compile::{CompileOptions, DANGLES};
 use crate::names::nearest;
 use crate::objects::{Parallel, PolicyTarget, Sequence};
@@ -158,7 +156,8 @@ impl<'p> Known<'p> {
         let mut fits = true;
         for (field, is_given, owner) in owners {
             if is_given && kind != owner {
-                let message = format!("is for kind {owner} only, and `kind` is {kind}; leave it out");
+                let message =
+                    format!("is for kind {owner} only, and `kind` is {kind}; leave it out");
                 findings.problem(&site.field(field), message);
                 fits = false;
             }
@@ -202,8 +201,7 @@ impl<'p> Known<'p> {
                 let all = self.parallels.keys().copied();
                 let parallel = self.parallels.get(&id);
                 is_there_or(parallel.is_some(), kind, id, all, site, findings)?;
-                let (branch, part) =
-                    self.branch(target, parallel.copied()?, site, findings)?;
+                let (branch, part) = self.branch(target, parallel.copied()?, site, findings)?;
                 fits.then_some(Scope::Parallel(name, branch, part))
             }
             _ => {

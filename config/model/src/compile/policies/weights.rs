@@ -72,7 +72,8 @@ fn read(weights: &PolicyWeights, site: &Site<'_>, findings: &mut Findings) -> Op
             None
         }
         (None, None) => {
-            let message = "empty; write `{local: 20, remote: 80}`, or `replicas` with a weight each";
+            let message =
+                "empty; write `{local: 20, remote: 80}`, or `replicas` with a weight each";
             findings.problem(site, message);
             None
         }
@@ -165,9 +166,8 @@ fn name(name: Option<&str>, site: &Site<'_>, findings: &mut Findings) -> Option<
     if name.len() <= NAME && name.chars().all(in_name) {
         return Some(name.into());
     }
-    let message = format!(
-        "`{name}` is neither the name or UID of a pod nor IP and port, as `10.0.0.7:8080`"
-    );
+    let message =
+        format!("`{name}` is neither the name or UID of a pod nor IP and port, as `10.0.0.7:8080`");
     findings.problem(site, message);
     None
 }

@@ -218,10 +218,7 @@ fn nats_rules(nats: &NatsStore, rule: &mut impl FnMut(&str, bool, String)) {
 }
 
 fn patience_rule(key: &str, patience: Duration, rule: &mut impl FnMut(&str, bool, String)) {
-    let message = format!(
-        "{} is not from 100ms to 10m",
-        crate::settings::value::Value::show(&patience)
-    );
+    let message = format!("{} is not from 100ms to 10m", crate::period::show(patience));
     rule(key, PATIENCE.contains(&patience), message);
 }
 
@@ -233,7 +230,7 @@ fn life_rules(
     rule: &mut impl FnMut(&str, bool, String),
 ) {
     let ttl = store.ttl;
-    let shown = |duration| crate::settings::value::Value::show(&duration);
+    let shown = crate::period::show;
     let waits = [
         ("memory.settleTimeout", memory.settle_timeout),
         ("payloads.referenceGrace", payloads.reference_grace),
