@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 use http::uri::Authority;
@@ -17,6 +17,7 @@ use towpath_event::cesql::Environment;
 use towpath_payloads::{NatsStore, S3Store};
 
 use crate::admission::Admission;
+use crate::delivery::InOrder;
 use crate::payload_api::Api;
 use crate::routing::{Checks, Here, Router};
 use crate::send::{Limits, Pool};
@@ -83,22 +84,29 @@ pub(crate) struct Lane {
     pub(crate) destination: Arc<str>,
     /// The first sequence number of the channel that belongs to it.
     pub(crate) start: u64,
-    backlog: Arc<AtomicUsize>,
+    shared: Arc<Shared>,
     pub(crate) series: Series,
     /// How its subscriber gets bulky payloads.
     pub(crate) presentation: Presentation,
 }
 
+/// What a subscription keeps over its edits.
+#[derive(Debug, Default)]
+struct Shared {
+    unsettled: AtomicUsize,
+    order: OnceLock<InOrder>,
+}
+
 /// One unsettled event of a subscription, counted while this lives.
 #[derive(Debug)]
-pub(crate) struct Counted(Arc<AtomicUsize>);
+pub(crate) struct Counted(Arc<Shared>);
 
 /// A channel's backend. When the last topology that hosts it is gone, so is the last event in flight that could
 /// still publish to it: then it closes.
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) channel: Arc<dyn Channel>,
-    backlogs: Mutex<HashMap<SubscriptionKey, Arc<AtomicUsize>>>,
+    kept: Mutex<HashMap<SubscriptionKey, Arc<Shared>>>,
 }
 
 impl State {
@@ -216,19 +224,27 @@ impl Served {
 impl Lane {
     /// Unsettled events of this subscription.
     pub(crate) fn backlog(&self) -> usize {
-        self.backlog.load(Ordering::Relaxed)
+        self.shared.unsettled.load(Ordering::Relaxed)
+    }
+
+    /// The lines in which its events wait, if they go in order.
+    pub(crate) fn order(&self) -> Option<&InOrder> {
+        match self.spec.delivery.order {
+            topology::Order::None => None,
+            topology::Order::Key => Some(self.shared.order.get_or_init(InOrder::default)),
+        }
     }
 
     /// Counts one more until what is returned is dropped.
     pub(crate) fn count(&self) -> Counted {
-        self.backlog.fetch_add(1, Ordering::Relaxed);
-        Counted(Arc::clone(&self.backlog))
+        self.shared.unsettled.fetch_add(1, Ordering::Relaxed);
+        Counted(Arc::clone(&self.shared))
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.unsettled.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -240,7 +256,7 @@ impl Running {
         };
         Self {
             channel,
-            backlogs: Mutex::default(),
+            kept: Mutex::default(),
         }
     }
 
@@ -260,15 +276,15 @@ impl Running {
             .into_iter()
             .map(|p| (p.subscription, p.start))
             .collect();
-        let mut backlogs = self.backlogs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shared = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let kept: HashSet<_> = keys.iter().collect();
-        backlogs.retain(|key, _| kept.contains(key));
+        shared.retain(|key, _| kept.contains(key));
         let lane = |subscription: &Arc<Subscription>| {
             Arc::new(Lane {
                 spec: Arc::clone(subscription),
                 destination: destination(spec.key.kind, subscription),
                 start: starts.get(&subscription.key).copied().unwrap_or_default(),
-                backlog: Arc::clone(backlogs.entry(subscription.key.clone()).or_default()),
+                shared: Arc::clone(shared.entry(subscription.key.clone()).or_default()),
                 series: Series::default(),
                 presentation: subscription.presentation.unwrap_or(default),
             })

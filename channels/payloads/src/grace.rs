@@ -158,7 +158,7 @@ mod tests {
             draw: Draw::Door,
             length: Some(1),
             life: Life::Held,
-            as_file: true,
+            as_file: false,
         };
         let mut writer = store.create(new).await.unwrap();
         writer.write(Bytes::from_static(b"a")).await.unwrap();

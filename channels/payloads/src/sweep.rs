@@ -65,7 +65,7 @@ mod tests {
             draw: Draw::Door,
             length: Some(3),
             life,
-            as_file: true,
+            as_file: false,
         };
         let mut writer = store.create(new).await.unwrap();
         writer.write(Bytes::from_static(b"abc")).await.unwrap();

@@ -139,7 +139,9 @@ impl<'a, 'h> Leg<'a, 'h> {
                 delivery,
                 retry,
                 failure.retry_after,
-                settings.delivery.backoff_max,
+                delivery
+                    .backoff_max
+                    .unwrap_or(settings.delivery.backoff_max),
             );
             if !wait.is_zero() {
                 tokio::time::sleep(wait).await;

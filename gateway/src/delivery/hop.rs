@@ -52,6 +52,10 @@ impl<'a> Hop<'a> {
     pub(crate) async fn run(self) {
         let overflow = self.overflow();
         let _counted = self.lane.count();
+        let _turn = match self.lane.order() {
+            Some(order) => order.turn(&self.message.event.attributes).await,
+            None => None,
+        };
         let end = match overflow {
             Some(failed) => Err(failed),
             None => self.deliver().await,

@@ -5,6 +5,7 @@ mod backoff;
 mod dead_letter;
 mod exchange;
 mod hop;
+mod order;
 mod outcome;
 mod presentation;
 mod reply;
@@ -20,6 +21,7 @@ use towpath_config::topology::{ChannelKind, Replicas, Topology};
 
 use crate::state::{Lane, Live, Opened, Served, State};
 use hop::Hop;
+pub(crate) use order::InOrder;
 
 /// Puts a new topology in force, whole, and gives each new channel its reader.
 pub(crate) async fn put_in_force(state: &Arc<State>, topology: Arc<Topology>, replicas: &Replicas) {

@@ -56,6 +56,12 @@ impl Leg<'_, '_> {
             Kind::Subscriber => self.hop.lane.presentation,
             Kind::Reply | Kind::DeadLetter => Presentation::Inline,
         };
+        if self.kind == Kind::Subscriber
+            && self.hop.lane.spec.cut_through == Some(false)
+            && let Some(stored) = self.event.payload.stored()
+        {
+            complete(stored).await?;
+        }
         let by_reference = match (presentation, self.event.payload.stored()) {
             (Presentation::Inline, _) | (_, None) => None,
             (Presentation::Reference, Some(stored)) => self.by_url(stored).await?,

@@ -1,12 +1,12 @@
 //! Payloads of this gateway that other gateways may read: while an attempt that refers to one is under way, or under a lease.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use towpath_event::{PayloadId, SetAside};
+use towpath_event::{PayloadId, Progress, SetAside};
 
 /// How long a payload is kept for a gateway that says nothing more of it.
 pub(super) const LEASE: Duration = Duration::from_secs(60);
@@ -24,18 +24,17 @@ struct Table {
     leases: HashMap<Arc<str>, HashMap<PayloadId, Lease>>,
 }
 
-/// A payload that can be read. It is held by the guards and leases, not by this.
+/// A payload that can be read.
 #[derive(Debug)]
 struct Entry {
-    payload: Weak<dyn SetAside>,
-    /// Guards and leases.
+    payload: Arc<dyn SetAside>,
+    /// Guards and leases: with the last of them this goes.
     holders: usize,
 }
 
 /// A payload that is kept for one gateway.
 #[derive(Debug)]
 struct Lease {
-    _payload: Arc<dyn SetAside>,
     /// Replies of that gateway that refer to it.
     replies: usize,
     until: Instant,
@@ -46,7 +45,6 @@ struct Lease {
 pub(crate) struct LentGuard {
     lent: Arc<Lent>,
     id: PayloadId,
-    _payload: Arc<dyn SetAside>,
 }
 
 impl Lent {
@@ -57,7 +55,6 @@ impl Lent {
         LentGuard {
             lent: Arc::clone(self),
             id,
-            _payload: Arc::clone(payload),
         }
     }
 
@@ -73,12 +70,7 @@ impl Lent {
             lease.until = until;
             return;
         }
-        let lease = Lease {
-            _payload: Arc::clone(payload),
-            replies: 1,
-            until,
-        };
-        leases.insert(id, lease);
+        leases.insert(id, Lease { replies: 1, until });
         table.hold(id, payload);
     }
 
@@ -104,13 +96,12 @@ impl Lent {
             if let Some(lease) = leases.get_mut(id) {
                 lease.replies -= 1;
                 if lease.replies == 0 {
-                    ended.extend(leases.remove(id));
-                    table.let_go(*id);
+                    leases.remove(id);
+                    ended.extend(table.let_go(*id));
                 }
             }
         }
         drop(table);
-        // outside the lock: the last handle deletes the payload
         drop(ended);
     }
 
@@ -122,8 +113,9 @@ impl Lent {
             ended.extend(leases.extract_if(|_, lease| lease.until <= now));
         }
         table.leases.retain(|_, leases| !leases.is_empty());
-        ended.iter().for_each(|(id, _)| table.let_go(*id));
+        let freed: Vec<_> = ended.iter().map(|(id, _)| table.let_go(*id)).collect();
         drop(table);
+        drop(freed);
         if !ended.is_empty() {
             let payloads = ended.len();
             tracing::info!(payloads, "let go of payloads that no other gateway renewed");
@@ -142,7 +134,10 @@ impl Lent {
 
     /// The payload with this id, if others may read it.
     pub(crate) fn get(&self, id: PayloadId) -> Option<Arc<dyn SetAside>> {
-        self.table().lent.get(&id)?.payload.upgrade()
+        self.table()
+            .lent
+            .get(&id)
+            .map(|entry| Arc::clone(&entry.payload))
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -153,37 +148,41 @@ impl Lent {
 impl Table {
     fn hold(&mut self, id: PayloadId, payload: &Arc<dyn SetAside>) {
         let entry = self.lent.entry(id).or_insert_with(|| Entry {
-            payload: Arc::downgrade(payload),
+            payload: Arc::clone(payload),
             holders: 0,
         });
-        // an earlier handle to the same payload may be gone by now
-        entry.payload = Arc::downgrade(payload);
+        // a copy that was on its way here may have broken off since
+        if entry.payload.progress() == Progress::Broken {
+            entry.payload = Arc::clone(payload);
+        }
         entry.holders += 1;
     }
 
-    fn let_go(&mut self, id: PayloadId) {
-        if let Some(entry) = self.lent.get_mut(&id) {
-            entry.holders -= 1;
-            if entry.holders == 0 {
-                self.lent.remove(&id);
-            }
+    /// The payload, if nobody holds it any more: to be dropped outside the lock, since the last handle deletes it.
+    fn let_go(&mut self, id: PayloadId) -> Option<Arc<dyn SetAside>> {
+        let entry = self.lent.get_mut(&id)?;
+        entry.holders -= 1;
+        if entry.holders > 0 {
+            return None;
         }
+        self.lent.remove(&id).map(|entry| entry.payload)
     }
 }
 
 impl Drop for LentGuard {
     fn drop(&mut self) {
-        self.lent.table().let_go(self.id);
+        let freed = self.lent.table().let_go(self.id);
+        drop(freed);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::payload_api::stored;
+    use crate::peer::tests::stored;
 
     fn bed() -> (Arc<Lent>, Arc<str>, Arc<dyn SetAside>, PayloadId) {
-        let payload = stored("data");
+        let payload = stored(b"data");
         let id = payload.claim().id;
         (Arc::default(), "there".into(), payload, id)
     }

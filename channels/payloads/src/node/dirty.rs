@@ -153,6 +153,16 @@ impl Dirty {
         self.give_back(bytes);
     }
 
+    #[cfg(test)]
+    pub(super) fn bound(&self) -> u64 {
+        2 * self.half
+    }
+
+    #[cfg(test)]
+    pub(super) fn nothing_rests(&self) -> bool {
+        self.rest.available_permits() as u64 == self.rest_at_most
+    }
+
     /// Bytes for which room is taken, and those of them in dirty pages.
     #[cfg(test)]
     pub(super) fn in_use(&self) -> (u64, u64) {

@@ -116,7 +116,7 @@ impl S3Store {
             draw: Draw::Reply,
             length: Some(claim.size),
             life: Life::Kept,
-            as_file: true,
+            as_file: false,
         };
         let mut writer = self.create(new).await?;
         let mut reader = self.found(claim).read(0..claim.size);
@@ -314,7 +314,7 @@ mod tests {
             draw: Draw::Door,
             length: Some(data.len() as u64),
             life: Life::Kept,
-            as_file: true,
+            as_file: false,
         };
         let mut writer = store.create(new).await?;
         writer.write(data.clone()).await?;

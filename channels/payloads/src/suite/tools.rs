@@ -59,7 +59,7 @@ pub(super) fn new(namespace: &Arc<str>, length: Option<usize>, life: Life) -> Ne
         draw: Draw::Door,
         length: length.map(|length| length as u64),
         life,
-        as_file: true,
+        as_file: false,
     }
 }
 
