@@ -1,5 +1,6 @@
 //! What would become of an event: which subscriptions match and why, and where it would go. Sends nothing.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use towpath_config::topology::{
@@ -68,7 +69,7 @@ pub fn explain(
             },
         )?;
     let router = Router::new(Here::of(settings));
-    router.follow(&compiled.replicas, &[]);
+    router.follow(&compiled.replicas, &[], HashSet::new());
     let asked = Asked {
         attributes,
         size,

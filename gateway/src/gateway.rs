@@ -15,6 +15,8 @@ use crate::delivery;
 use crate::ingress::Listener;
 use crate::payload_api::Api;
 pub use crate::payload_api::ApiError;
+use crate::peering::Peering;
+use crate::routing::{Here, Router};
 use crate::state::State;
 pub use crate::stores::StoreOpenError;
 use crate::telemetry::Metrics;
@@ -56,6 +58,9 @@ pub enum StartError {
     /// The payload API cannot be offered.
     #[error(transparent)]
     PayloadApi(#[from] ApiError),
+    /// The other gateways cannot be reached as the settings say.
+    #[error("peers: {0}")]
+    Peers(String),
     /// Two metrics have one name.
     #[error("cannot register the metrics: {0}")]
     Metrics(#[source] prometheus::Error),
@@ -80,6 +85,7 @@ pub struct Gateway {
     state: Arc<State>,
     listening: SocketAddr,
     admin: SocketAddr,
+    internal: Option<SocketAddr>,
     /// Stops taking connections.
     closing: CancellationToken,
     /// Stops everything else.
@@ -116,11 +122,16 @@ impl Gateway {
         let open = stores::open(&settings.store, &budget, metrics.payloads.clone()).await?;
         let admission = Admission::new(settings.limits.clone(), budget, open.stores.clone());
         let api = Api::open(&settings, listening, &admission)?;
-        let state = State::new(settings, admission, open, metrics, api);
+        let router = Arc::new(Router::new(Here::of(&settings)));
+        let peering = Peering::open(&settings, &admission, &api.keys, &router).await?;
+        let links = peering.links.clone();
+        let state = State::new(settings, admission, open, metrics, api, router, links);
         delivery::put_in_force(&state, Arc::new(compiled.topology), &compiled.replicas).await;
 
-        let workers = Workers::start().map_err(StartError::Threads)?;
+        let workers = Arc::new(Workers::start().map_err(StartError::Threads)?);
         let (closing, ending) = (CancellationToken::new(), CancellationToken::new());
+        let internal = peering.address();
+        peering.start(&state, &workers, &ending);
         let public = tokio::spawn(listener.run(Arc::clone(&state), workers, closing.clone()));
         tokio::spawn(admin::serve(
             admin_socket,
@@ -142,6 +153,7 @@ impl Gateway {
             state,
             listening,
             admin,
+            internal,
             closing,
             ending,
             public,
@@ -158,6 +170,12 @@ impl Gateway {
     #[must_use]
     pub fn admin(&self) -> SocketAddr {
         self.admin
+    }
+
+    /// Where other gateways reach this one, if they do.
+    #[must_use]
+    pub fn internal(&self) -> Option<SocketAddr> {
+        self.internal
     }
 
     /// Ends in order (CONTRACT C2.18): not ready, still serving for `shutdown.delay`, then no new connections, and
@@ -184,7 +202,7 @@ impl Gateway {
     }
 }
 
-fn listen_error(
+pub(crate) fn listen_error(
     address: SocketAddr,
     setting: &'static str,
 ) -> impl FnOnce(io::Error) -> StartError {

@@ -13,6 +13,8 @@ mod ingress;
 mod intake;
 mod memory_limit;
 mod payload_api;
+mod peer;
+mod peering;
 pub mod routing;
 mod send;
 mod state;

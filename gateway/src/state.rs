@@ -19,7 +19,8 @@ use towpath_payloads::{NatsStore, S3Store};
 use crate::admission::Admission;
 use crate::delivery::InOrder;
 use crate::payload_api::Api;
-use crate::routing::{Checks, Here, Router};
+use crate::peer::Links;
+use crate::routing::{Checks, Router};
 use crate::send::{Limits, Pool};
 use crate::stores::{Node, OpenStores};
 use crate::telemetry::{Metrics, Series, destination};
@@ -30,9 +31,11 @@ pub(crate) struct State {
     pub(crate) settings: Settings,
     /// Swapped whole; a task works with the one that it loaded to its end.
     pub(crate) live: ArcSwap<Live>,
-    pub(crate) router: Router,
+    pub(crate) router: Arc<Router>,
     pub(crate) checks: Checks,
     pub(crate) pool: Arc<Pool>,
+    /// The other gateways, if there are any.
+    pub(crate) links: Option<Arc<Links>>,
     pub(crate) admission: Admission,
     pub(crate) node: Option<Node>,
     pub(crate) object: Option<Arc<S3Store>>,
@@ -116,6 +119,8 @@ impl State {
         open: OpenStores,
         metrics: Metrics,
         api: Api,
+        router: Arc<Router>,
+        links: Option<Arc<Links>>,
     ) -> Arc<Self> {
         let pool = Pool::new(Limits {
             connections_per_replica: settings.limits.connections_per_replica,
@@ -123,11 +128,11 @@ impl State {
             connect_timeout: settings.timeouts.connect,
             idle_timeout: settings.timeouts.idle_connection,
         });
-        let here = Here::of(&settings);
         Arc::new(Self {
             settings,
             live: ArcSwap::default(),
-            router: Router::new(here),
+            router,
+            links,
             checks: Checks::default(),
             pool: Arc::new(pool),
             admission,
@@ -156,7 +161,11 @@ impl State {
     pub(crate) async fn apply(&self, topology: Arc<Topology>, replicas: &Replicas) -> Vec<Opened> {
         let destinations = || topology.destinations();
         let named: Vec<_> = destinations().filter_map(known_by_name).collect();
-        self.router.follow(replicas, &named);
+        let services = destinations().filter_map(|to| match &to.target {
+            Target::Service(port) => Some(port.clone()),
+            Target::Uri | Target::Hosted(_) => None,
+        });
+        self.router.follow(replicas, &named, services.collect());
         self.checks
             .follow(destinations(), &self.router.table(), &self.pool);
         let before = self.live.load_full();
@@ -212,6 +221,12 @@ impl Live {
 }
 
 impl Served {
+    /// The subscription with this key.
+    pub(crate) fn lane(&self, key: &SubscriptionKey) -> Option<&Arc<Lane>> {
+        let at = self.lanes.binary_search_by(|lane| lane.spec.key.cmp(key));
+        self.lanes.get(at.ok()?)
+    }
+
     /// Whether a subscriber is shown payloads by reference. They had better be files then: what was shown stays for a
     /// while, and memory is short.
     pub(crate) fn shows_references(&self) -> bool {

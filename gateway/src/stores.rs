@@ -53,10 +53,6 @@ const MOST_QUOTA: u64 = 256 << 30;
 
 /// The store id of this installation in stores that gateways share.
 const INSTALLATION: &str = "towpath";
-/// How long an object store may make no progress before a request is given up.
-const OBJECT_PATIENCE: Duration = Duration::from_secs(10);
-/// How long NATS may take to answer.
-const NATS_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The budget of bytes in memory: of small data, and of payloads that wait there.
 pub(crate) fn budget(limits: &Limits) -> Budget {
@@ -82,7 +78,7 @@ pub(crate) async fn open(
     budget: &Budget,
     metrics: PayloadMetrics,
 ) -> Result<OpenStores, StoreOpenError> {
-    let node = node(&settings.node, settings.digest)?;
+    let node = node(&settings.node, settings.digest, &metrics)?;
     let mut memory = MemoryStore::new(budget.clone(), settings.digest);
     if node.is_some() || settings.object.url.is_some() || settings.nats.url.is_some() {
         memory = memory.leaving_room();
@@ -132,7 +128,7 @@ fn object(
         credentials: S3Credentials::Chain,
         part_bytes: usize::try_from(object.part_bytes).unwrap_or(usize::MAX),
         parts_in_flight: object.parts_in_flight,
-        patience: OBJECT_PATIENCE,
+        patience: object.patience,
         digest: settings.digest,
         journal: node.map(|node| node.shared.join("uploads")),
     };
@@ -154,7 +150,7 @@ async fn nats(settings: &Store, budget: &Budget) -> Result<Option<NatsStore>, Op
         replicas: nats.replicas,
         max_bytes: nats.max_bytes,
         ttl: Some(settings.ttl),
-        patience: NATS_PATIENCE,
+        patience: nats.patience,
         digest: settings.digest,
     };
     NatsStore::open(&settings, INSTALLATION, budget.clone())
@@ -162,7 +158,11 @@ async fn nats(settings: &Store, budget: &Budget) -> Result<Option<NatsStore>, Op
         .map(Some)
 }
 
-fn node(settings: &NodeSettings, digest: bool) -> Result<Option<Node>, StoreOpenError> {
+fn node(
+    settings: &NodeSettings,
+    digest: bool,
+    metrics: &PayloadMetrics,
+) -> Result<Option<Node>, StoreOpenError> {
     let directory = match &settings.directory {
         NodeDirectory::None => return Ok(None),
         NodeDirectory::Auto => PathBuf::from(format!(
@@ -172,7 +172,10 @@ fn node(settings: &NodeSettings, digest: bool) -> Result<Option<Node>, StoreOpen
         NodeDirectory::Path(directory) => directory.clone(),
     };
     match open_node(settings, &directory, digest) {
-        Ok(node) => Ok(Some(node)),
+        Ok(node) => Ok(Some(Node {
+            store: node.store.with_metrics(metrics.clone()),
+            ..node
+        })),
         Err(error) if settings.directory == NodeDirectory::Auto => {
             tracing::warn!(
                 directory = %directory.display(), %error,

@@ -28,6 +28,15 @@ impl PayloadMetrics {
         }
     }
 
+    /// `payload`, which came into a store of this tier without being written to it: its bytes are counted now, its reads
+    /// as they are made.
+    pub(crate) fn adopted(&self, tier: Tier, payload: Arc<dyn SetAside>) -> Arc<dyn SetAside> {
+        if let Some(metrics) = self.tier(tier) {
+            metrics.bytes_in.inc_by(payload.size());
+        }
+        self.payload(tier, payload)
+    }
+
     /// `writer` to a store of this tier, with its bytes and the reads of its payload counted.
     pub(crate) fn writer(&self, tier: Tier, writer: Box<dyn Writer>) -> Box<dyn Writer> {
         match self.tier(tier) {

@@ -52,6 +52,15 @@ impl Stores {
         }
     }
 
+    /// Those of them that are on this node.
+    #[must_use]
+    pub fn of_this_node(&self) -> Self {
+        Self {
+            remote: Vec::new(),
+            ..self.clone()
+        }
+    }
+
     /// With one more store for what finds no room before it.
     #[must_use]
     pub fn with_remote(mut self, remote: Arc<dyn PayloadStore>) -> Self {

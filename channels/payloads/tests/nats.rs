@@ -7,35 +7,16 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::join_all;
-use support::{MIB, budget, bytes, create, create_for, fill, next, stored, whole};
+use support::{
+    MIB, NATS_CHUNK as CHUNK, assert_unavailable, budget, bytes, create, create_for, fill,
+    nats_settings as settings, next, open_nats as open, stored, whole,
+};
 use towpath_event::{ClaimCheck, Progress, ReadError};
 use towpath_harness::TestResult;
 use towpath_harness::poll::{SOON, until, within};
 use towpath_harness::servers::{Nats, Toxiproxy};
 use towpath_payloads::suite::{self, Traits};
 use towpath_payloads::{Draw, Life, NatsSettings, NatsStore, PayloadStore, StoreError, Tier};
-
-const CHUNK: usize = 128 << 10;
-
-fn settings(url: &str) -> NatsSettings {
-    NatsSettings {
-        bucket: "payloads".into(),
-        url: url.into(),
-        credentials_file: None,
-        ca_file: None,
-        chunk_bytes: CHUNK,
-        acks_in_flight: 8,
-        replicas: 1,
-        max_bytes: None,
-        ttl: Some(Duration::from_secs(3600)),
-        patience: Duration::from_secs(2),
-        digest: false,
-    }
-}
-
-async fn open(settings: &NatsSettings) -> anyhow::Result<NatsStore> {
-    Ok(NatsStore::open(settings, "installation", budget(256 * MIB)).await?)
-}
 
 async fn bed() -> anyhow::Result<(Nats, NatsStore)> {
     let nats = Nats::start().await?;
@@ -55,15 +36,6 @@ async fn nothing_is_left(store: &NatsStore) -> TestResult {
         Ok(Some(()))
     })
     .await
-}
-
-#[track_caller]
-fn assert_unavailable<T>(outcome: Result<T, StoreError>) {
-    match outcome {
-        Err(StoreError::Unavailable { tier, .. }) => assert_eq!(tier, Tier::Nats),
-        Err(other) => panic!("{other}"),
-        Ok(_) => panic!("it was taken"),
-    }
 }
 
 #[tokio::test]
@@ -263,9 +235,9 @@ async fn a_server_that_dies_in_the_middle_of_a_write_breaks_it() -> TestResult {
             Err(error)
         }
     };
-    assert_unavailable(written);
+    assert_unavailable(written, Tier::Nats);
     assert_eq!(payload.progress(), Progress::Broken);
-    assert_unavailable(stored(&store, &bytes(10), Life::Held).await);
+    assert_unavailable(stored(&store, &bytes(10), Life::Held).await, Tier::Nats);
     nats.server().restart().await?;
     // the client comes back by itself; what the server still had of the broken one may be left to a sweep
     until("another one to be taken", SOON, async || {
@@ -319,7 +291,7 @@ async fn a_connection_that_falls_silent_is_given_up() -> TestResult {
     proxy.black_hole().await?;
     let broke = within("an error", SOON, whole(&payload)).await?;
     assert!(matches!(broke, Err(ReadError::Store(_))), "{broke:?}");
-    assert_unavailable(within("a refusal", SOON, stored(&store, &data, Life::Held)).await?);
+    assert_unavailable(within("a refusal", SOON, stored(&store, &data, Life::Held)).await?, Tier::Nats);
     proxy.heal().await?;
     until("it to be read again", 3 * SOON, async || {
         anyhow::ensure!(whole(&payload).await? == data);
@@ -333,7 +305,7 @@ async fn the_server_may_come_later() -> TestResult {
     let mut nats = Nats::start().await?;
     nats.server().kill().await?;
     let store = open(&settings(&nats.url())).await?;
-    assert_unavailable(within("a refusal", SOON, store.check()).await?);
+    assert_unavailable(within("a refusal", SOON, store.check()).await?, Tier::Nats);
     nats.server().restart().await?;
     until("the stream to be made", SOON, async || {
         Ok(Some(store.check().await?))

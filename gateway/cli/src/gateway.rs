@@ -57,12 +57,13 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 
     let gateway = Gateway::start(settings, Source::Folder(manifests)).await?;
     let (listening, admin) = (gateway.listening().to_string(), gateway.admin().to_string());
-    tracing::info!(listening, admin, "serving");
+    let internal = gateway.internal().map(|address| address.to_string());
+    tracing::info!(listening, admin, internal, "serving");
     let mut out = std::io::stdout().lock();
     writeln!(
         out,
         "{}",
-        serde_json::json!({ "listening": listening, "admin": admin })
+        serde_json::json!({ "listening": listening, "admin": admin, "internal": internal })
     )?;
     out.flush()?;
     drop(out);

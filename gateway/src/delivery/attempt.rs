@@ -2,7 +2,7 @@
 
 use tokio::sync::OnceCell;
 use towpath_config::topology::{Backend, ChannelKey, Destination, Format, Target};
-use towpath_event::{Event, Origin, PassThrough, Payload, TraceContext};
+use towpath_event::{Event, Message, Origin, PassThrough, Payload, TraceContext};
 
 use super::hop::Hop;
 use super::outcome::{BAD_GATEWAY, Failure};
@@ -33,6 +33,8 @@ pub(crate) struct Leg<'a, 'h> {
     pub(super) headers: PassThrough,
     pub(super) trace: TraceContext,
     pub(super) origin: Option<Origin>,
+    /// The reply is another gateway's to accept.
+    keeps_reply: bool,
 }
 
 impl<'a, 'h> Leg<'a, 'h> {
@@ -79,6 +81,29 @@ impl<'a, 'h> Leg<'a, 'h> {
         Self::new(hop, Kind::DeadLetter, to, event, headers, origin)
     }
 
+    /// What another gateway asks this one to send, as it is.
+    pub(super) fn for_peer(hop: &'h Hop<'a>, kind: Kind, to: &'h Destination) -> Self {
+        let Message {
+            event,
+            headers,
+            trace,
+            origin,
+            ..
+        } = &*hop.message;
+        Self {
+            trace: trace.clone(),
+            keeps_reply: true,
+            ..Self::new(
+                hop,
+                kind,
+                to,
+                event.clone(),
+                headers.clone(),
+                origin.clone(),
+            )
+        }
+    }
+
     fn new(
         hop: &'h Hop<'a>,
         kind: Kind,
@@ -96,6 +121,7 @@ impl<'a, 'h> Leg<'a, 'h> {
             headers,
             trace: hop.message.trace.child(),
             origin,
+            keeps_reply: false,
         }
     }
 
@@ -211,7 +237,7 @@ impl<'a, 'h> Leg<'a, 'h> {
     /// (cut-through). Whether the channel took it; if not, the reply is handled when it is whole, with all its retries.
     pub(super) async fn pass_on(&self, reply: &Reply) -> bool {
         let Hop { live, lane, .. } = self.hop;
-        let Some(to) = &lane.spec.reply else {
+        let Some(to) = lane.spec.reply.as_ref().filter(|_| !self.keeps_reply) else {
             return false;
         };
         let Target::Hosted(key) = &to.target else {

@@ -2,8 +2,10 @@
 
 mod attempt;
 mod backoff;
+mod by_owner;
 mod dead_letter;
 mod exchange;
+mod for_peers;
 mod hop;
 mod order;
 mod outcome;
@@ -20,6 +22,7 @@ use towpath_channels::Delivery;
 use towpath_config::topology::{ChannelKind, Replicas, Topology};
 
 use crate::state::{Lane, Live, Opened, Served, State};
+pub(crate) use for_peers::ForPeers;
 use hop::Hop;
 pub(crate) use order::InOrder;
 

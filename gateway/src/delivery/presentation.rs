@@ -52,10 +52,7 @@ impl Leg<'_, '_> {
     /// # Errors
     /// The attempt failed: the payload cannot be had in that form now.
     pub(super) async fn view(&self) -> Result<View, Failure> {
-        let presentation = match self.kind {
-            Kind::Subscriber => self.hop.lane.presentation,
-            Kind::Reply | Kind::DeadLetter => Presentation::Inline,
-        };
+        let presentation = self.presentation();
         if self.kind == Kind::Subscriber
             && self.hop.lane.spec.cut_through == Some(false)
             && let Some(stored) = self.event.payload.stored()
@@ -91,6 +88,18 @@ impl Leg<'_, '_> {
             upload,
             shown: Some(shown),
         })
+    }
+
+    fn presentation(&self) -> Presentation {
+        match self.kind {
+            Kind::Subscriber => self.hop.lane.presentation,
+            Kind::Reply | Kind::DeadLetter => Presentation::Inline,
+        }
+    }
+
+    /// The event's data is not sent, but shown by reference.
+    pub(super) fn is_shown(&self) -> bool {
+        self.presentation() != Presentation::Inline && self.event.payload.stored().is_some()
     }
 
     /// The attributes with a signed URL; `None` if the event must be sent whole.

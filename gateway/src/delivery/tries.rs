@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use towpath_event::{Payload, Place, Progress};
 
@@ -33,10 +34,9 @@ impl Leg<'_, '_> {
     /// One attempt over HTTP.
     pub(super) async fn send(&self) -> Result<Option<Reply>, Failure> {
         let state = self.hop.state;
-        let view = self.view().await?;
         let scheme = self.to.uri.scheme_str().unwrap_or("http");
         let timed = Dispatch::start(&state.metrics, scheme);
-        let Try { status, result, .. } = self.tries(&view).await;
+        let Try { status, result, .. } = self.tries().await;
         timed.end(status, self.to_subscriber());
         result
     }
@@ -59,11 +59,11 @@ impl Leg<'_, '_> {
         })
     }
 
-    async fn tries(&self, view: &View) -> Try {
+    async fn tries(&self) -> Try {
         let router = &self.hop.state.router;
-        let ask = self.ask(view);
-        let (began, mut tried) = (Instant::now(), Tried::new());
-        let mut refused = None;
+        let ask = self.ask();
+        let (view, mut tried) = (OnceCell::new(), Tried::new());
+        let (began, mut refused) = (Instant::now(), None);
         loop {
             let route = match router.route(self.to, &ask, &tried) {
                 Ok(route) => route,
@@ -75,7 +75,7 @@ impl Leg<'_, '_> {
             } else {
                 self.hop.state.metrics.rerouted(&self.hop.lane.destination);
             }
-            let one = self.try_at(&route, view, began).await;
+            let one = self.try_at(&route, &view, began).await;
             let Some(chosen) = &route.replica else {
                 return one;
             };
@@ -89,7 +89,7 @@ impl Leg<'_, '_> {
     }
 
     /// What decides where the attempt goes.
-    pub(super) fn ask(&self, view: &View) -> Ask<'_> {
+    fn ask(&self) -> Ask<'_> {
         let here = &self.hop.state.router.here().node;
         let data_at = match self.event.payload.stored() {
             None => DataAt::Event,
@@ -104,11 +104,12 @@ impl Leg<'_, '_> {
             origin: self.origin.as_ref(),
             data_at,
             size: self.event.payload.len(),
-            by_reference: view.attributes.is_some(),
+            by_reference: self.is_shown(),
         }
     }
 
-    async fn try_at(&self, route: &Route, view: &View, began: Instant) -> Try {
+    /// `view` is made when it is first needed here: another gateway makes its own.
+    async fn try_at(&self, route: &Route, view: &OnceCell<View>, began: Instant) -> Try {
         let state = self.hop.state;
         let seat = match route.sit(&self.to.policy, state.router.clock()).await {
             Ok(seat) => seat,
@@ -124,7 +125,20 @@ impl Leg<'_, '_> {
             reason = route.reason.as_str(),
             "attempt"
         );
-        let one = self.exchange_within(route, view, began).await;
+        let by_owner = match self.owner(route) {
+            Some((links, node)) => self.try_by_owner(links, node, route, began).await,
+            None => None,
+        };
+        let one = match by_owner {
+            Some(one) => one,
+            None => match view.get_or_try_init(|| self.view()).await {
+                Ok(view) => self.exchange_within(route, view, began).await,
+                Err(failure) => Try {
+                    result: Err(failure),
+                    ..Try::ours("")
+                },
+            },
+        };
         if let Some(seat) = seat {
             seat.end(one.outcome);
         }
@@ -141,8 +155,7 @@ impl Leg<'_, '_> {
             // HTTP/2 does not say why a request broke.
             Some(Err(_)) if self.is_gone() => Try {
                 result: Err(Failure::gone()),
-                outcome: Outcome::Abandoned,
-                ..Try::failed(&SendError::Closed)
+                ..Try::ours("")
             },
             Some(Err(error)) => Try::failed(&error),
             None => Try::failed(&SendError::Timeout(bound)),
@@ -157,6 +170,16 @@ impl Leg<'_, '_> {
 }
 
 impl Try {
+    /// Nothing was sent, for a reason that is not the replica's.
+    pub(super) fn ours(text: &str) -> Self {
+        Self {
+            status: None,
+            result: Err(Failure::ours(500, text, true)),
+            outcome: Outcome::Abandoned,
+            may_move_on: false,
+        }
+    }
+
     pub(super) fn answered(status: StatusCode, result: Result<Option<Reply>, Failure>) -> Self {
         let refused = matches!(
             status,
@@ -204,7 +227,7 @@ impl Try {
 
 /// Runs an exchange of an attempt that began at `began`, within the attempt's bound. That time runs once all of the body is
 /// here: that a producer is slow is not the subscriber's fault.
-async fn within<T>(
+pub(super) async fn within<T>(
     bound: Duration,
     began: Instant,
     body: &Payload,

@@ -38,7 +38,12 @@ impl Listener {
     }
 
     /// Accepts connections until `closing`, then stops listening, lets the open ones finish, and returns.
-    pub(crate) async fn run(self, state: Arc<State>, workers: Workers, closing: CancellationToken) {
+    pub(crate) async fn run(
+        self,
+        state: Arc<State>,
+        workers: Arc<Workers>,
+        closing: CancellationToken,
+    ) {
         let open = TaskTracker::new();
         let places = Arc::new(Semaphore::new(state.settings.limits.max_connections));
         let refusals = Arc::new(Semaphore::new(TOLD_AT_ONCE));

@@ -16,6 +16,7 @@ mod tests;
 mod token;
 mod upload;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use towpath_payloads::Grace;
@@ -38,7 +39,7 @@ pub(crate) struct Api {
     /// Where its URLs begin: no slash at the end, at most [`MAX_BASE`] bytes (setting payloads.url).
     pub(crate) base: Box<str>,
     /// What signs them.
-    pub(crate) keys: KeySource,
+    pub(crate) keys: Arc<KeySource>,
     /// Where payloads rest, and what bounds those that come in.
     pub(crate) admission: Admission,
     /// Payloads that were shown by reference.

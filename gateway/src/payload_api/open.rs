@@ -73,7 +73,7 @@ impl Api {
         };
         Ok(Self {
             base: base.into(),
-            keys,
+            keys: Arc::new(keys),
             admission: admission.clone(),
             shown: Shown::default(),
             grace: Grace::start(settings.payloads.reference_grace),

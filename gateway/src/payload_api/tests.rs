@@ -45,7 +45,7 @@ fn admission(memory: Arc<dyn PayloadStore>) -> Admission {
 fn api(digest: bool) -> Api {
     Api {
         base: BASE.into(),
-        keys: KeySource::Fixed(Arc::new(Keys::random().unwrap())),
+        keys: Arc::new(KeySource::Fixed(Arc::new(Keys::random().unwrap()))),
         admission: admission(memory(ROOM, digest)),
         shown: Shown::default(),
         grace: Grace::start(Duration::from_mins(5)),

@@ -190,17 +190,11 @@ mod tests {
             ("Basic v1.n.1.00".into(), AuthError::None),
             ("Bearer ".into(), AuthError::Malformed),
             ("Bearer v1.n.1".into(), AuthError::Malformed),
-            (
-                format!("Bearer v2.n.1.{signature}"),
-                AuthError::Malformed,
-            ),
+            (format!("Bearer v2.n.1.{signature}"), AuthError::Malformed),
             (format!("Bearer v1..1.{signature}"), AuthError::Malformed),
             (format!("Bearer v1.n.+1.{signature}"), AuthError::Malformed),
             (format!("Bearer v1.n..{signature}"), AuthError::Malformed),
-            (
-                format!("Bearer v1.a/b.1.{signature}"),
-                AuthError::Malformed,
-            ),
+            (format!("Bearer v1.a/b.1.{signature}"), AuthError::Malformed),
             (
                 format!("Bearer v1.{}.1.{signature}", "n".repeat(254)),
                 AuthError::Malformed,

@@ -113,7 +113,9 @@ pub(crate) async fn serve(
         let connection = move || async move {
             match TcpStream::from_std(stream) {
                 Ok(stream) => connection(server, stream, peer, ending).await,
-                Err(error) => tracing::warn!(%error, "cannot serve a connection of another gateway"),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot serve a connection of another gateway")
+                }
             }
             drop((place, counted));
         };
@@ -234,8 +236,11 @@ impl Server {
             "/v1/load" => {
                 let asked: Asked = json(&self.read(body, MAX_JSON).await?)?;
                 let feed = self.feeds.open(node, asked.services, ending);
-                let feed = feed.map_err(|many| Refusal(StatusCode::TOO_MANY_REQUESTS, many.to_string()))?;
-                Ok(Response::new(feed.map_err(|never| match never {}).boxed_unsync()))
+                let feed =
+                    feed.map_err(|many| Refusal(StatusCode::TOO_MANY_REQUESTS, many.to_string()))?;
+                Ok(Response::new(
+                    feed.map_err(|never| match never {}).boxed_unsync(),
+                ))
             }
             path => match path.strip_prefix("/v1/payloads/") {
                 Some(wanted) => self.payload(wanted).await,
@@ -270,9 +275,7 @@ impl Server {
         let attempt =
             attempt.map_err(|error| Refusal(StatusCode::BAD_REQUEST, error.to_string()))?;
         drop(body);
-        let sent = self
-            .feeds
-            .begin(node, attempt.replica, attempt.pull_nanos);
+        let sent = self.feeds.begin(node, attempt.replica, attempt.pull_nanos);
         let answer = self.attempts.attempt(node, attempt, sent).await;
         drop(room);
         let encoded = answer.encode().or_else(|error| {

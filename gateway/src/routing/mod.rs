@@ -1,6 +1,7 @@
 //! Which replica an attempt goes to: the candidates with their load, the choice and its reason, the place there.
 #![doc = include_str!("README.md")]
 
+mod by_node;
 mod checks;
 pub mod choose;
 pub mod load;
@@ -15,4 +16,4 @@ pub use placement::{Place, Placement};
 pub(crate) use checks::Checks;
 pub(crate) use replicas::{Candidate, ReplicaTable};
 pub(crate) use route::{Ask, DataAt, Here, Route, Router, Tried};
-pub(crate) use seat::{Clock, Slot};
+pub(crate) use seat::Seat;

@@ -1,6 +1,6 @@
 //! The replicas behind each port of each Service, each with its load, which outlives snapshots.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,6 +23,7 @@ pub(crate) struct ReplicaTable {
     by_port: HashMap<ServicePort, Candidates>,
     slots: HashMap<ReplicaKey, Known>,
     links: HashMap<Arc<str>, Arc<Link>>,
+    used: HashSet<ServicePort>,
 }
 
 /// The replicas of one port.
@@ -126,7 +127,17 @@ impl ReplicaTable {
             by_port,
             slots,
             links,
+            used: HashSet::new(),
         }
+    }
+
+    /// With the ports that events are sent to: what other gateways tell the load of.
+    pub(crate) fn using(self, used: HashSet<ServicePort>) -> Self {
+        Self { used, ..self }
+    }
+
+    pub(crate) fn used(&self) -> impl Iterator<Item = &ServicePort> {
+        self.used.iter()
     }
 
     pub(crate) fn get(&self, port: &ServicePort) -> Option<&Candidates> {

@@ -1,17 +1,21 @@
 //! From a destination and what is to be sent there to one replica, or to the name where no replica is known.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use http::uri::Authority;
 use smallvec::SmallVec;
+use tokio::sync::watch;
 use towpath_config::Settings;
-use towpath_config::topology::{Destination, Policy, Replicas, Strategy, Target, Weights};
+use towpath_config::topology::{
+    Destination, Policy, Replicas, ServicePort, Strategy, Target, Weights,
+};
 use towpath_event::Origin;
 
 use super::choose::{self, Candidate as View, Choice, NoChoice, Reason, Request};
-use super::load::{Facts, assumed};
+use super::load::assumed;
 use super::replicas::{Candidate, Candidates, ReplicaTable, Service};
 use super::seat::{Clock, Seat, Slot};
 use super::{Place, Placement};
@@ -26,6 +30,8 @@ pub(crate) struct Router {
     table: ArcSwap<ReplicaTable>,
     here: Here,
     clock: Clock,
+    /// Grows with each change.
+    changes: watch::Sender<u64>,
 }
 
 /// Where the gateway runs, as far as the settings say.
@@ -98,15 +104,35 @@ impl Router {
             table: ArcSwap::default(),
             here,
             clock: Clock::start(),
+            changes: watch::Sender::new(0),
         }
     }
 
-    /// Follows a change of the replicas. `named` are destinations that are known by name only.
-    pub(crate) fn follow(&self, replicas: &Replicas, named: &[Authority]) {
-        self.table.rcu(|before| {
-            let named = named.iter().cloned();
-            ReplicaTable::following(before, replicas, named, self.clock.now())
-        });
+    /// Follows a change of the replicas. `named` are destinations that are known by name only, `used` the ports that events
+    /// are sent to.
+    pub(crate) fn follow(
+        &self,
+        replicas: &Replicas,
+        named: &[Authority],
+        used: HashSet<ServicePort>,
+    ) {
+        let (now, before) = (self.clock.now(), self.table.load_full());
+        let named = named.iter().cloned();
+        let table = ReplicaTable::following(&before, replicas, named, now).using(used);
+        self.table.store(Arc::new(table));
+        self.changes.send_modify(|changes| *changes += 1);
+    }
+
+    /// Tells of each change.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// A transfer from or to `node` took so long.
+    pub(crate) fn observe(&self, node: &str, bytes: u64, nanos: u64) {
+        if let Some(link) = self.table.load().link(node) {
+            link.observe(bytes, nanos);
+        }
     }
 
     pub(crate) fn table(&self) -> Arc<ReplicaTable> {
@@ -287,12 +313,6 @@ impl Route {
     /// How long the data takes to get there, in nanoseconds.
     pub(crate) fn pull_nanos(&self) -> u64 {
         self.pull_nanos
-    }
-
-    /// What is known of the replica's load.
-    pub(crate) fn facts(&self, clock: Clock) -> Option<Facts> {
-        let slot = self.slot.as_ref()?;
-        Some(slot.load.facts(clock.now()))
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use crate::event::{Event, Message};
 use crate::subscriber::Recorded;
+use crate::work::Work;
 
 /// One answer of a subscriber.
 #[derive(Clone)]
@@ -22,6 +23,8 @@ pub enum Answer {
     },
     /// Waits at the gate, then does what is inside.
     Gated(Gate, Box<Answer>),
+    /// Works first, then does what is inside.
+    Worked(Work, Box<Answer>),
     /// Never answers; ends when the gateway closes the connection.
     Hang,
     /// Writes these bytes to the socket (plain HTTP/1.1 only) and ends the connection.
@@ -139,6 +142,12 @@ impl Answer {
     pub fn behind(self, gate: &Gate) -> Self {
         Answer::Gated(gate.clone(), Box::new(self))
     }
+
+    /// The same answer, after that work.
+    #[must_use]
+    pub fn after(self, work: &Work) -> Self {
+        Answer::Worked(work.clone(), Box::new(self))
+    }
 }
 
 /// The head of a reply event that promises 1,000 bytes, and four of them.
@@ -150,6 +159,7 @@ impl fmt::Debug for Answer {
         match self {
             Answer::Respond { status, .. } => write!(f, "{status}"),
             Answer::Gated(_, inner) => write!(f, "gated {inner:?}"),
+            Answer::Worked(_, inner) => write!(f, "worked {inner:?}"),
             Answer::Hang => f.write_str("hang"),
             Answer::Raw(bytes, ending) => write!(f, "{} raw bytes, {ending:?}", bytes.len()),
             Answer::With(_) => f.write_str("a function"),

@@ -12,20 +12,24 @@ pub mod meter;
 pub mod metrics;
 pub mod poll;
 pub mod raw;
+pub mod replica;
 pub mod sender;
 pub mod servers;
 pub mod subscriber;
 pub mod tap;
 pub mod tls;
+pub mod work;
 
 pub use answer::{Answer, Gate};
 pub use bed::Bed;
 pub use event::{Event, Message, Spec};
 pub use gateway::Gateway;
 pub use meter::Meter;
+pub use replica::{Pool, Spot};
 pub use sender::{Response, Sender};
 pub use subscriber::{Recorded, Subscriber};
 pub use tap::Tap;
+pub use work::Work;
 
 /// What a test function returns; an error fails the test with its chain of causes.
 pub type TestResult = anyhow::Result<()>;

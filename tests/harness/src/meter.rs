@@ -127,6 +127,12 @@ impl Meter {
         })
     }
 
+    /// Address and port.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Its URL with that path.
     #[must_use]
     pub fn url(&self, path: &str) -> String {

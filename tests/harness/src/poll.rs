@@ -50,6 +50,13 @@ pub async fn within<T>(
     }
 }
 
+/// Lets that much time pass: what a subscriber's work takes, never how a test waits for something.
+pub(crate) async fn pass(time: Duration) {
+    if !time.is_zero() {
+        sleep(time).await;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -27,6 +27,9 @@ const STARTS: u32 = 5;
 /// How much of the log a failed test shows, in bytes.
 const LOG_TAIL: usize = 8 * 1024;
 
+/// The file of nats-server's configuration, if a test has one.
+const NATS_CONFIG: &str = "server.conf";
+
 /// Where S3's user and bucket are: the key, the secret, the region and the bucket that is there from the start.
 pub const S3_KEY: &str = "towpath";
 /// See [`S3_KEY`].
@@ -92,6 +95,10 @@ static NATS: Kind = Kind {
         let fixed = ["--addr", "127.0.0.1", "--port", &port, "--jetstream"];
         let mut arguments: Vec<_> = fixed.map(str::to_owned).into();
         arguments.extend(["--store_dir".to_owned(), data]);
+        let config = folder.join(NATS_CONFIG);
+        if config.exists() {
+            arguments.extend(["--config".to_owned(), config.to_string_lossy().into_owned()]);
+        }
         arguments
     },
     environment: &[],
@@ -133,7 +140,18 @@ impl Nats {
     /// # Errors
     /// When it is not installed, or is not ready soon.
     pub async fn start() -> Result<Self> {
-        Server::start(&NATS).await.map(Self)
+        Server::start(&NATS, &[]).await.map(Self)
+    }
+
+    /// The same with a configuration of its own: whom it lets in, say. `files` are names and contents of what that
+    /// refers to, in the folder in which the server finds them by their names.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn start_with(config: &str, files: &[(&str, &str)]) -> Result<Self> {
+        let mut all = vec![(NATS_CONFIG, config)];
+        all.extend(files);
+        Server::start(&NATS, &all).await.map(Self)
     }
 
     /// Where clients connect, as a URL.
@@ -154,7 +172,7 @@ impl S3 {
     /// # Errors
     /// When it is not installed, or is not ready soon.
     pub async fn start() -> Result<Self> {
-        Server::start(&MINIO).await.map(Self)
+        Server::start(&MINIO, &[]).await.map(Self)
     }
 
     /// Where it answers, as a URL.
@@ -189,7 +207,7 @@ impl Toxiproxy {
     /// # Errors
     /// When it is not installed, or is not ready soon.
     pub async fn start() -> Result<Self> {
-        Server::start(&TOXIPROXY).await.map(Self)
+        Server::start(&TOXIPROXY, &[]).await.map(Self)
     }
 
     /// Makes a proxy that leads to `upstream`.
@@ -241,8 +259,11 @@ impl Proxy {
 }
 
 impl Server {
-    async fn start(kind: &'static Kind) -> Result<Self> {
+    async fn start(kind: &'static Kind, files: &[(&str, &str)]) -> Result<Self> {
         let folder = tempfile::tempdir()?;
+        for (name, content) in files {
+            fs::write(folder.path().join(name), content)?;
+        }
         // MinIO takes each folder in its folder of data for a bucket
         fs::create_dir_all(folder.path().join("data").join(S3_BUCKET))?;
         let mut started = Err(anyhow::anyhow!("no start of {}", kind.program));
@@ -330,6 +351,7 @@ fn spawn(kind: &Kind, folder: &Path, port: u16) -> Result<Child> {
         .arg(installed(kind.program)?)
         .args((kind.arguments)(folder, port))
         .envs(kind.environment.iter().copied())
+        .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)

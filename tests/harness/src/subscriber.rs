@@ -295,6 +295,10 @@ async fn answer(
                 gate.passed().await;
                 *inner
             }
+            Answer::Worked(work, inner) => {
+                work.done().await;
+                *inner
+            }
             Answer::Hang => std::future::pending().await,
             Answer::Raw(bytes, ending) => return Err(write_raw(socket, &bytes, ending).await),
             Answer::With(decide) => decide(&request),

@@ -58,6 +58,12 @@ impl Tap {
         Ok(Tap { listener, address })
     }
 
+    /// Address and port.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Its URL with that path.
     #[must_use]
     pub fn url(&self, path: &str) -> String {

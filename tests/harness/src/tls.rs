@@ -50,6 +50,17 @@ impl Authority {
         self.server_of(&["http/1.1"])
     }
 
+    /// Certificate and key of a server for `localhost`, as PEM: for a server that is a process.
+    ///
+    /// # Errors
+    /// When no key or certificate can be made.
+    pub fn server_pem(&self) -> Result<(String, String)> {
+        let key = KeyPair::generate()?;
+        let certificate =
+            CertificateParams::new(vec!["localhost".to_owned()])?.signed_by(&key, &self.issuer)?;
+        Ok((certificate.pem(), key.serialize_pem()))
+    }
+
     fn server_of(&self, protocols: &[&str]) -> Result<TlsAcceptor> {
         let key = KeyPair::generate()?;
         let certificate =

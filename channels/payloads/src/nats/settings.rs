@@ -112,6 +112,11 @@ impl NatsSettings {
         }
     }
 
+    fn all_over_tls(&self) -> bool {
+        let mut servers = self.url.split(',').map(str::trim);
+        servers.all(|server| server.starts_with("tls://"))
+    }
+
     /// How to connect: in the background, also the first time, and again for ever.
     pub(super) async fn connection(&self) -> Result<ConnectOptions, OpenError> {
         let options = ConnectOptions::new()
@@ -122,6 +127,8 @@ impl NatsSettings {
             .ping_interval(PING)
             .max_reconnects(None)
             .reconnect_delay_callback(delay)
+            // also to the servers of the cluster that it learns of later
+            .require_tls(self.all_over_tls())
             .tls_client_config(tls("store.nats.caFile", self.ca_file.as_deref())?);
         match &self.credentials_file {
             None => Ok(options),

@@ -22,7 +22,7 @@ use super::payload::{NodePayload, Parts, unavailable};
 use super::table::{Share, Sought};
 use super::writeback::write_back;
 use super::{Inner, NodeStore, blocking};
-use crate::{Draw, Full, Life, New, PayloadStore, StoreError, new_id};
+use crate::{Draw, Full, Life, New, PayloadStore, StoreError, Tier, new_id};
 
 /// How a path beneath `out/` is opened: nothing that leads elsewhere is followed.
 const BENEATH: ResolveFlags = ResolveFlags::BENEATH
@@ -79,9 +79,13 @@ impl NodeStore {
         draw: Draw,
     ) -> BoxFuture<'a, Result<Arc<dyn SetAside>, AdoptError>> {
         let adopted = self.inner.adopt(path, namespace, draw);
-        Box::pin(std::future::ready(
-            adopted.map(|payload| payload as Arc<dyn SetAside>),
-        ))
+        Box::pin(std::future::ready(adopted.map(|payload| {
+            let payload = payload as Arc<dyn SetAside>;
+            match &self.metrics {
+                Some(metrics) => metrics.adopted(Tier::Node, payload),
+                None => payload,
+            }
+        })))
     }
 
     /// A held payload in a file with the bytes of `source`, for subscribers that want files: `source` itself if it
@@ -110,6 +114,9 @@ impl NodeStore {
                     as_file: true,
                 })
                 .await?;
+            if let Some(metrics) = &self.metrics {
+                writer = metrics.writer(Tier::Node, writer);
+            }
             let mut reader = Arc::clone(source).read(0..size);
             while let Some(chunk) = poll_fn(|cx| reader.poll_chunk(cx)).await {
                 writer.write(chunk?).await?;

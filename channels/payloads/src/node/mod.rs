@@ -33,7 +33,7 @@ use self::keeper::{Keeper, Task};
 use self::payload::{NodePayload, Parts, unavailable};
 use self::table::{Row, Share, Sought, Table};
 use self::writer::NodeWriter;
-use crate::{Budget, Life, Listed, New, PayloadStore, StoreError, Tier, Usage, Writer, new_id};
+use crate::{Budget, Life, Listed, New, PayloadMetrics, PayloadStore, StoreError, Tier, Usage, Writer, new_id};
 
 pub use self::adopt::AdoptError;
 
@@ -47,6 +47,8 @@ const TMPFS: u64 = 0x0102_1994;
 #[derive(Debug, Clone)]
 pub struct NodeStore {
     inner: Arc<Inner>,
+    /// What counts the bytes of payloads that no [`Stores`](crate::Stores) gives out.
+    metrics: Option<PayloadMetrics>,
 }
 
 #[derive(Debug)]
@@ -113,7 +115,18 @@ impl NodeStore {
                 tails: Arc::new(Semaphore::new(tails.min(Semaphore::MAX_PERMITS))),
                 in_memory,
             }),
+            metrics: None,
         })
+    }
+
+    /// With the bytes counted of payloads that are adopted or materialised. Those that are created, found or linked are
+    /// counted by [`Stores`](crate::Stores).
+    #[must_use]
+    pub fn with_metrics(self, metrics: PayloadMetrics) -> Self {
+        Self {
+            metrics: Some(metrics),
+            ..self
+        }
     }
 
     /// Takes the stores in the directory that no gateway has by now, with the payloads in them: those of a gateway that

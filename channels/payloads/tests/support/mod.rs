@@ -2,11 +2,15 @@
 #![allow(dead_code, reason = "each test uses its part of it")]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::poll_fn;
 use towpath_event::{Read, ReadError, SetAside};
-use towpath_payloads::{Budget, BudgetSettings, Draw, Life, New, PayloadStore, StoreError, Writer};
+use towpath_payloads::{
+    Budget, BudgetSettings, Draw, Life, NatsSettings, NatsStore, New, PayloadStore, StoreError, Tier,
+    Writer,
+};
 
 pub(crate) const MIB: usize = 1 << 20;
 
@@ -16,6 +20,38 @@ pub(crate) fn budget(bytes: usize) -> Budget {
         per_namespace: "limits.bytesInFlightPerNamespace",
     };
     Budget::new(bytes as u64, bytes as u64, settings)
+}
+
+/// Bytes of one message in a nats store.
+pub(crate) const NATS_CHUNK: usize = 128 << 10;
+
+pub(crate) fn nats_settings(url: &str) -> NatsSettings {
+    NatsSettings {
+        bucket: "payloads".into(),
+        url: url.into(),
+        credentials_file: None,
+        ca_file: None,
+        chunk_bytes: NATS_CHUNK,
+        acks_in_flight: 8,
+        replicas: 1,
+        max_bytes: None,
+        ttl: Some(Duration::from_secs(3600)),
+        patience: Duration::from_secs(2),
+        digest: false,
+    }
+}
+
+pub(crate) async fn open_nats(settings: &NatsSettings) -> anyhow::Result<NatsStore> {
+    Ok(NatsStore::open(settings, "installation", budget(256 * MIB)).await?)
+}
+
+#[track_caller]
+pub(crate) fn assert_unavailable<T>(outcome: Result<T, StoreError>, of: Tier) {
+    match outcome {
+        Err(StoreError::Unavailable { tier, .. }) => assert_eq!(tier, of),
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("it was taken"),
+    }
 }
 
 /// No two stretches of them are alike.
@@ -45,7 +81,7 @@ pub(crate) async fn create_for(
         draw,
         length: length.map(|length| length as u64),
         life,
-        as_file: true,
+        as_file: false,
     };
     store.create(new).await
 }

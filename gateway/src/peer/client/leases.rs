@@ -121,7 +121,10 @@ mod tests {
         drop(again);
         let news = leases.news(&mut renewed).await;
         assert_eq!(news[0].release, [id(1).to_string()]);
-        assert!(leases.news(&mut renewed).await.is_empty(), "nothing is held");
+        assert!(
+            leases.news(&mut renewed).await.is_empty(),
+            "nothing is held"
+        );
         assert!(leases.table().held.is_empty());
     }
 

@@ -17,17 +17,17 @@ use towpath_config::topology::ServicePort;
 use towpath_event::{ClaimCheck, Payload, Place, ReadError, SetAside};
 use towpath_payloads::{Begin, Peers, StoreError, Stores};
 
+use super::NAMESPACE;
 use super::feed::{Asked, Service};
 use super::held::Held;
 use super::lent::{Lent, LentGuard};
 use super::server::{LeaseNews, Missing};
 use super::wire::{MAX_HEAD, PeerAnswer, PeerAttempt};
-use super::NAMESPACE;
 use crate::payload_api::KeySource;
 use crate::send::Answer;
 pub(super) use leases::Hold;
-pub(crate) use net::{NotAUrl, Observe};
 use net::{Net, Peer, collect, refusal};
+pub(crate) use net::{NotAUrl, Observe};
 
 /// The other gateways, as this one reaches them.
 pub(crate) struct Links {

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
-use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use http::{HeaderMap, StatusCode, Uri, header};
 use tokio::time::Instant;
 use towpath_config::settings::Peer as Setting;
 use towpath_config::topology::{Destination, Policy, Target};
@@ -182,12 +182,10 @@ impl Net {
                 tracing::warn!(%node, %error, "cannot reach the gateway of another node");
                 Err(unreachable(format!("the gateway on node {node}: {error}")))
             }
-            Err(error @ (SendError::NoReplica | SendError::Closed)) => {
+            Err(error @ (SendError::NoReplica(_) | SendError::Closed)) => {
                 Err(unreachable(error.to_string()))
             }
-            Err(
-                error @ (SendError::Timeout(_) | SendError::Broken(_) | SendError::Payload(_)),
-            ) => {
+            Err(error @ (SendError::Timeout(_) | SendError::Broken(_) | SendError::Payload(_))) => {
                 let text = format!("the gateway on node {}: {error}", peer.node);
                 Err(PeerError::Broke(text.into()))
             }
@@ -276,7 +274,9 @@ impl Peer {
 
 /// The URL of another gateway is none that a request can be sent to.
 #[derive(Debug, thiserror::Error)]
-#[error("{0} is no URL that a gateway can be reached at; write it as http://10.0.0.1:9091 (setting peers)")]
+#[error(
+    "{0} is no URL that a gateway can be reached at; write it as http://10.0.0.1:9091 (setting peers)"
+)]
 pub(crate) struct NotAUrl(Box<str>);
 
 fn destination(base: &str, path: &str) -> Result<Destination, NotAUrl> {
@@ -303,7 +303,10 @@ async fn expect_ok(answer: Answer) -> Result<Answer, PeerError> {
 pub(super) async fn refusal(answer: Answer) -> PeerError {
     let status = answer.status;
     let reason = collect(answer, REASON).await.unwrap_or_default();
-    let text = format!("refused with {status}: {}", String::from_utf8_lossy(&reason));
+    let text = format!(
+        "refused with {status}: {}",
+        String::from_utf8_lossy(&reason)
+    );
     PeerError::Unreachable(text.into())
 }
 

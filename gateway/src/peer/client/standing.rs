@@ -80,7 +80,10 @@ mod tests {
             standing.failed(now, now);
             let pause = Duration::from_secs(seconds);
             let soon = now + pause - Duration::from_millis(1);
-            assert!(!standing.is_up(soon) && !standing.may_try(soon), "{seconds}");
+            assert!(
+                !standing.is_up(soon) && !standing.may_try(soon),
+                "{seconds}"
+            );
             now += pause;
             assert!(standing.is_up(now), "{seconds}");
             assert!(standing.may_try(now) && !standing.may_try(now), "one tries");

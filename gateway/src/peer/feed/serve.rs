@@ -55,7 +55,9 @@ pub(in crate::peer) enum TooMany {
     #[error("{0} services are asked for, more than the {MAX_SERVICES} of one feed")]
     Services(usize),
     /// Of feeds.
-    #[error("the gateway on node {0} has {MAX_FEEDS} feeds open; it reads them no more, or two gateways have that node")]
+    #[error(
+        "the gateway on node {0} has {MAX_FEEDS} feeds open; it reads them no more, or two gateways have that node"
+    )]
     Feeds(Arc<str>),
 }
 

@@ -31,8 +31,7 @@ impl Writer {
     /// [`WireError::Head`]: over [`MAX_HEAD`].
     pub(super) fn put(&mut self, name: &str, value: &[u8]) -> Result<(), WireError> {
         let bytes = self.0.len() + name.len() + value.len();
-        let (Ok(name_len), Ok(value_len)) =
-            (u16::try_from(name.len()), u32::try_from(value.len()))
+        let (Ok(name_len), Ok(value_len)) = (u16::try_from(name.len()), u32::try_from(value.len()))
         else {
             return Err(WireError::Head { bytes });
         };
@@ -75,7 +74,9 @@ impl Writer {
 /// [`WireError::Head`] for a head over [`MAX_HEAD`], [`WireError::Broken`] for one that does not end where it should, has
 /// over 4096 entries, or a name that is not UTF-8.
 pub(super) fn split(body: &Bytes) -> Result<(Head<'_>, Bytes), WireError> {
-    let (length, rest) = body.split_first_chunk::<LENGTH>().ok_or(WireError::Broken)?;
+    let (length, rest) = body
+        .split_first_chunk::<LENGTH>()
+        .ok_or(WireError::Broken)?;
     let bytes = u32::from_be_bytes(*length) as usize;
     if bytes > MAX_HEAD {
         return Err(WireError::Head { bytes });

@@ -37,7 +37,9 @@ pub(crate) enum Data {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WireError {
     /// Too much beside the data.
-    #[error("the attributes and headers take {bytes} bytes, more than the {MAX_HEAD} that gateways send each other")]
+    #[error(
+        "the attributes and headers take {bytes} bytes, more than the {MAX_HEAD} that gateways send each other"
+    )]
     Head {
         /// Their size; where writing stopped, if it did.
         bytes: usize,
