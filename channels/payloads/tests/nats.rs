@@ -291,7 +291,10 @@ async fn a_connection_that_falls_silent_is_given_up() -> TestResult {
     proxy.black_hole().await?;
     let broke = within("an error", SOON, whole(&payload)).await?;
     assert!(matches!(broke, Err(ReadError::Store(_))), "{broke:?}");
-    assert_unavailable(within("a refusal", SOON, stored(&store, &data, Life::Held)).await?, Tier::Nats);
+    assert_unavailable(
+        within("a refusal", SOON, stored(&store, &data, Life::Held)).await?,
+        Tier::Nats,
+    );
     proxy.heal().await?;
     until("it to be read again", 3 * SOON, async || {
         anyhow::ensure!(whole(&payload).await? == data);

@@ -36,9 +36,9 @@ fn at(nats: &mut Nats, who: &str) -> NatsSettings {
 
 #[tokio::test]
 async fn by_user_and_password() -> TestResult {
-    let config = "authorization { user: towpath, password: secret }";
+    let config = "authorization { user: towpath, password: \"se:cr@t\" }";
     let mut nats = Nats::start_with(config, &[]).await?;
-    is_let_in(&at(&mut nats, "towpath:secret@")).await?;
+    is_let_in(&at(&mut nats, "towpath:se%3Acr%40t@")).await?;
     is_kept_out(&at(&mut nats, "towpath:guess@")).await?;
     is_kept_out(&at(&mut nats, "")).await
 }
@@ -57,10 +57,18 @@ async fn by_a_credentials_file() -> TestResult {
     let signed = |key: &KeyPair| token(&operator, key, &account_claims());
     let config = format!(
         "operator: {}\nsystem_account: {}\nresolver: MEMORY\nresolver_preload: {{ {}: {}, {}: {} }}\n",
-        token(&operator, &operator, &json!({"type": "operator", "version": 2}))?,
+        token(
+            &operator,
+            &operator,
+            &json!({"type": "operator", "version": 2})
+        )?,
         system.public_key(),
         system.public_key(),
-        token(&operator, &system, &json!({"type": "account", "version": 2}))?,
+        token(
+            &operator,
+            &system,
+            &json!({"type": "account", "version": 2})
+        )?,
         account.public_key(),
         signed(&account)?,
     );

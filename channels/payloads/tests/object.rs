@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
-use support::{MIB, assert_unavailable, budget, bytes, create, fill, next, stored, whole};
+use support::{MIB, budget, bytes, create, fill, next, stored, whole};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use towpath_event::{Progress, ReadError};

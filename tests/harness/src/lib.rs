@@ -25,7 +25,7 @@ pub use bed::Bed;
 pub use event::{Event, Message, Spec};
 pub use gateway::Gateway;
 pub use meter::Meter;
-pub use replica::{Pool, Spot};
+pub use replica::{Pool, Place};
 pub use sender::{Response, Sender};
 pub use subscriber::{Recorded, Subscriber};
 pub use tap::Tap;

@@ -13,7 +13,7 @@ use crate::work::Work;
 
 /// Where a replica is. What is empty is not said.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Spot {
+pub struct Place {
     /// Name and UID of its pod.
     pub pod: &'static str,
     /// The node.
@@ -29,7 +29,7 @@ pub struct Pool {
     pub service: Object,
     /// In the order of their places.
     pub replicas: Vec<Subscriber>,
-    places: Vec<Spot>,
+    places: Vec<Place>,
 }
 
 impl Pool {
@@ -37,8 +37,8 @@ impl Pool {
     ///
     /// # Errors
     /// When no port can be had.
-    pub async fn start(name: &str, places: impl IntoIterator<Item = Spot>) -> Result<Self> {
-        let places: Vec<Spot> = places.into_iter().collect();
+    pub async fn start(name: &str, places: impl IntoIterator<Item = Place>) -> Result<Self> {
+        let places: Vec<Place> = places.into_iter().collect();
         let mut replicas = Vec::with_capacity(places.len());
         for _ in &places {
             replicas.push(Subscriber::start().await?);
@@ -55,7 +55,7 @@ impl Pool {
     /// # Errors
     /// When no port can be had.
     pub async fn of(name: &str, replicas: usize) -> Result<Self> {
-        Pool::start(name, std::iter::repeat_n(Spot::default(), replicas)).await
+        Pool::start(name, std::iter::repeat_n(Place::default(), replicas)).await
     }
 
     /// The Service, and an EndpointSlice for each replica.
@@ -67,8 +67,8 @@ impl Pool {
     /// The Service, and an EndpointSlice for each replica whose position is wanted.
     #[must_use]
     pub fn with(&self, wanted: impl Fn(usize) -> bool) -> Vec<Object> {
-        let slice = |(index, (replica, spot)): (usize, (&Subscriber, &Spot))| {
-            let slice = slice(self.service.name(), index, replica.address(), spot);
+        let slice = |(index, (replica, place)): (usize, (&Subscriber, &Place))| {
+            let slice = slice(self.service.name(), index, replica.address(), place);
             wanted(index).then_some(slice)
         };
         let all = self.replicas.iter().zip(&self.places);
@@ -100,15 +100,15 @@ impl Pool {
 
 /// The EndpointSlice of one replica of a Service, at port `http`.
 #[must_use]
-pub fn slice(service: &str, index: usize, address: SocketAddr, spot: &Spot) -> Object {
+pub fn slice(service: &str, index: usize, address: SocketAddr, place: &Place) -> Object {
     let mut endpoint = json!({"addresses": [address.ip().to_string()], "conditions": {"ready": true}});
-    for (field, value) in [("nodeName", spot.node), ("zone", spot.zone)] {
+    for (field, value) in [("nodeName", place.node), ("zone", place.zone)] {
         if !value.is_empty() {
             endpoint[field] = value.into();
         }
     }
-    if !spot.pod.is_empty() {
-        endpoint["targetRef"] = json!({"kind": "Pod", "name": spot.pod, "uid": spot.pod});
+    if !place.pod.is_empty() {
+        endpoint["targetRef"] = json!({"kind": "Pod", "name": place.pod, "uid": place.pod});
     }
     let mut slice = endpoints(service, "http", address).field("endpoints", json!([endpoint]));
     slice.metadata["name"] = format!("{service}-{index}").into();
@@ -157,12 +157,12 @@ mod tests {
 
     #[tokio::test]
     async fn the_manifests_say_where_replicas_are() {
-        let spot = Spot {
+        let place = Place {
             pod: "p",
             node: "n",
             zone: "z",
         };
-        let pool = Pool::start("step", [spot, Spot::default()]).await.unwrap();
+        let pool = Pool::start("step", [place, Place::default()]).await.unwrap();
         let objects = pool.objects();
         assert_eq!(objects.len(), 3);
         let endpoint = &objects[1].rest["endpoints"][0];

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use async_nats::ConnectOptions;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
+use async_nats::{ConnectOptions, ServerAddr};
+use percent_encoding::percent_decode_str;
 
 use crate::OpenError;
 use crate::remote::tls;
@@ -25,7 +26,8 @@ const LEAST_CHUNK: usize = 4 << 10;
 pub struct NatsSettings {
     /// Name of the stream, and of the store in claim checks: 1 to 64 letters, digits, `-` and `_`.
     pub bucket: String,
-    /// Where a server is: `nats://host:4222` or `tls://host`. Further ones, separated by commas, are tried in turn.
+    /// Where a server is: `nats://host:4222` or `tls://host`. Further ones, separated by commas, are tried in turn. The
+    /// first that has a user and password (`nats://user:password@host`), or a token, in it gives these for all.
     pub url: String,
     /// File with the user's JWT and key, as `nsc` writes it.
     pub credentials_file: Option<PathBuf>,
@@ -112,6 +114,21 @@ impl NatsSettings {
         }
     }
 
+    /// The client takes no login from a URL by itself.
+    fn with_login(&self, options: ConnectOptions) -> ConnectOptions {
+        let servers = self.url.split(',').map(str::trim);
+        let mut servers = servers.filter_map(|server| server.parse::<ServerAddr>().ok());
+        let Some(server) = servers.find(ServerAddr::has_user_pass) else {
+            return options;
+        };
+        let plain = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let user = server.username().map(plain).unwrap_or_default();
+        match server.password().map(plain) {
+            Some(password) => options.user_and_password(user, password),
+            None => options.token(user),
+        }
+    }
+
     fn all_over_tls(&self) -> bool {
         let mut servers = self.url.split(',').map(str::trim);
         servers.all(|server| server.starts_with("tls://"))
@@ -130,6 +147,7 @@ impl NatsSettings {
             // also to the servers of the cluster that it learns of later
             .require_tls(self.all_over_tls())
             .tls_client_config(tls("store.nats.caFile", self.ca_file.as_deref())?);
+        let options = self.with_login(options);
         match &self.credentials_file {
             None => Ok(options),
             Some(path) => {

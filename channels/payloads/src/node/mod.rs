@@ -33,7 +33,10 @@ use self::keeper::{Keeper, Task};
 use self::payload::{NodePayload, Parts, unavailable};
 use self::table::{Row, Share, Sought, Table};
 use self::writer::NodeWriter;
-use crate::{Budget, Life, Listed, New, PayloadMetrics, PayloadStore, StoreError, Tier, Usage, Writer, new_id};
+use crate::{
+    Budget, Life, Listed, New, PayloadMetrics, PayloadStore, StoreError, Tier, Usage, Writer,
+    new_id,
+};
 
 pub use self::adopt::AdoptError;
 

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use futures_util::future::poll_fn;
 use towpath_event::{Read, ReadError, SetAside};
 use towpath_payloads::{
-    Budget, BudgetSettings, Draw, Life, NatsSettings, NatsStore, New, PayloadStore, StoreError, Tier,
-    Writer,
+    Budget, BudgetSettings, Draw, Life, NatsSettings, NatsStore, New, PayloadStore, StoreError,
+    Tier, Writer,
 };
 
 pub(crate) const MIB: usize = 1 << 20;
