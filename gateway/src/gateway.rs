@@ -105,6 +105,7 @@ impl Gateway {
             Source::Given(files) => (files, None),
         };
         let compiled = load(&files, &options)?;
+        topology_source::log_notes(&compiled.report);
         let listener = Listener::bind(settings.listen).await;
         let listener = listener.map_err(listen_error(settings.listen, "listen"))?;
         let listening = listener

@@ -21,5 +21,6 @@ mod payload_subscribers;
 mod payload_transport;
 mod payload_uploads;
 mod payload_urls;
+mod routing_faults;
 mod slow;
 mod subscribers;

@@ -15,6 +15,7 @@ mod many_triggers;
 mod payload_flows;
 mod payload_sizes;
 mod payload_streams;
+mod peers_link;
 mod routing_policy;
 mod routing_spread;
 mod routing_workflow;

@@ -58,14 +58,16 @@ pub(crate) async fn all_taken(
 async fn equal_replicas_get_equal_shares() -> TestResult {
     let instant = Duration::ZERO;
     let takes = Duration::from_millis(10);
-    for (replicas, takes) in [(2, instant), (3, instant), (3, takes), (10, instant), (10, takes)] {
+    for (replicas, takes) in [(2, instant), (3, takes), (10, instant)] {
         let pool = Pool::of("step", replicas).await?;
         pool.works(|_| Work::wide(takes));
         let gateway = Gateway::with(channel_to("in", &pool)).start().await?;
         let mean = all_taken(&gateway, "in", PRODUCERS, hops()).await?;
         let counts = pool.counts();
         let spread = max_by_mean(&counts);
-        eprintln!("{replicas} replicas, service {takes:?}: max/mean {spread:.3}, {mean:.1?} a hop, {counts:?}");
+        eprintln!(
+            "{replicas} replicas, service {takes:?}: max/mean {spread:.3}, {mean:.1?} a hop, {counts:?}"
+        );
         assert_eq!(counts.iter().sum::<usize>() as u64, hops());
         assert!(spread < 1.2, "max/mean {spread:.3}: {counts:?}");
     }
@@ -78,7 +80,8 @@ async fn equal_replicas_get_equal_shares() -> TestResult {
 async fn a_slow_replica_gets_little() -> TestResult {
     // So long that the machine's own load does not hide it.
     let fast = Duration::from_millis(if is_long() { 40 } else { 60 });
-    for replicas in [3, 10] {
+    let all: &[usize] = if is_long() { &[3, 10] } else { &[3] };
+    for &replicas in all {
         let healthy = Pool::of("healthy", replicas).await?;
         let lame = Pool::of("lame", replicas).await?;
         healthy.works(|_| Work::wide(fast));
@@ -98,7 +101,10 @@ async fn a_slow_replica_gets_little() -> TestResult {
             share * 100.0
         );
         assert!(share < 0.3, "{share:.3} of a fair share: {counts:?}");
-        assert!(longer < 1.3, "{longer:.2} x the mean of the healthy ones: {mean:?}, {well:?}");
+        assert!(
+            longer < 1.3,
+            "{longer:.2} x the mean of the healthy ones: {mean:?}, {well:?}"
+        );
     }
     Ok(())
 }
@@ -124,7 +130,10 @@ async fn a_replica_that_refuses_gets_next_to_nothing() -> TestResult {
         assert_eq!(counts.iter().sum::<usize>() as u64, hops() + refused);
         assert_eq!(reroutes as u64, refused, "each refused one went elsewhere");
         let retries = metrics.sum("towpath_retries_total", &[]);
-        assert!(retries < 0.5, "{retries} retries charged to the delivery spec");
+        assert!(
+            retries < 0.5,
+            "{retries} retries charged to the delivery spec"
+        );
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 mod common;
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use common::{bytes, node, ns, quota, read};
@@ -113,4 +114,27 @@ async fn tell_bytes_contents_spills_and_misses() {
         samples(&registry)["towpath_payload_oldest_seconds{tier=node}"],
         0.0
     );
+}
+
+#[tokio::test]
+async fn what_comes_as_a_file_or_becomes_one_is_counted_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = Registry::new();
+    let metrics = PayloadMetrics::register(&registry).unwrap();
+    let node = node(dir.path(), 1 << 20).with_metrics(metrics);
+    std::fs::write(dir.path().join("out/left"), vec![7; 1000]).unwrap();
+    let adopted = node.adopt(Path::new("left"), &ns(), Draw::Reply).await;
+    let adopted = adopted.unwrap();
+    read(&adopted).await.unwrap();
+    let elsewhere = Stores::new(Arc::new(MemoryStore::new(quota(1500), false)), 1000);
+    let elsewhere = stored(&elsewhere, 700).await;
+    let shown = node.materialise(&elsewhere, &ns(), Draw::Reply).await;
+    read(&shown.unwrap()).await.unwrap();
+    node.materialise(&adopted, &ns(), Draw::Reply)
+        .await
+        .unwrap();
+    for direction in ["in", "out"] {
+        let bytes = format!("towpath_payload_bytes_total{{direction={direction},tier=node}}");
+        assert_eq!(samples(&registry)[&bytes], 1700.0, "{direction}");
+    }
 }

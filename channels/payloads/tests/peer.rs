@@ -10,14 +10,14 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, join_all, poll_fn};
 use futures_util::{FutureExt, poll};
-use support::{budget, bytes, next, rest, whole};
+use support::{MIB, budget, bytes, next, rest, whole};
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use towpath_event::{ClaimCheck, Digest, PayloadId, Place, Progress, Read, ReadError};
 use towpath_harness::TestResult;
 use towpath_harness::poll::{SOON, until, within};
 use towpath_payloads::{
-    Begin, Budget, Draw, MemoryStore, PeerTransport, Peers, StoreError, Stores,
+    Begin, Budget, Draw, MemoryStore, NodeStore, PeerTransport, Peers, StoreError, Stores,
 };
 
 const SIZE: usize = 300_000;
@@ -64,12 +64,16 @@ struct Bed {
 fn bed(size: usize) -> Bed {
     let budget = budget(1 << 20);
     let memory = Arc::new(MemoryStore::new(budget.clone(), false));
+    bed_of(size, budget, Stores::new(memory, 1 << 20))
+}
+
+fn bed_of(size: usize, budget: Budget, stores: Stores) -> Bed {
     let transport = Arc::new(Transport {
         asked: AtomicUsize::new(0),
         chunks: Mutex::default(),
     });
     Bed {
-        peers: Peers::new(Arc::clone(&transport) as _, Stores::new(memory, 1 << 20)),
+        peers: Peers::new(Arc::clone(&transport) as _, stores),
         transport,
         budget,
         claim: ClaimCheck {
@@ -236,5 +240,46 @@ async fn an_empty_payload_is_fetched_too() -> TestResult {
     within("the end", SOON, completed).await??;
     let mut none = Arc::clone(&payload).read(0..0);
     assert_eq!(poll_fn(|cx| none.poll_chunk(cx)).await, None);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_large_one_streams_through_a_node_store_that_holds_little_in_memory() -> TestResult {
+    let dir = tempfile::tempdir()?;
+    let quota = budget(64 * MIB);
+    let node = NodeStore::open(dir.path(), quota.clone(), 2 << 20, false)?;
+    let memory = Arc::new(MemoryStore::new(budget(MIB), false));
+    let stores = Stores::new(memory, 1 << 20).with_node(Arc::new(node));
+    let data = bytes(20 * MIB);
+    let bed = bed_of(data.len(), quota, stores);
+    let chunks = bed.flight().await;
+    let size = data.len() as u64;
+    let mut keeps_up = bed.open().await?.read(0..size);
+    let first = data.slice(..10 * MIB);
+    let sending = {
+        let (chunks, first) = (chunks.clone(), first.clone());
+        tokio::spawn(async move {
+            for at in (0..first.len()).step_by(100 << 10) {
+                let end = first.len().min(at + (100 << 10));
+                chunks.send(Ok(first.slice(at..end))).await?;
+            }
+            anyhow::Ok(())
+        })
+    };
+    let mut came = Vec::new();
+    while came.len() < first.len() {
+        let chunk = within("a chunk", SOON, next(&mut *keeps_up)).await?;
+        came.extend_from_slice(&chunk.expect("more")?);
+    }
+    sending.await??;
+    let late = bed.open().await?;
+    assert_eq!(late.progress(), Progress::Growing);
+    let late = tokio::spawn(rest(late.read(0..size)));
+    chunks.send(Ok(data.slice(10 * MIB..))).await?;
+    drop(chunks);
+    came.extend(within("the rest", SOON, rest(keeps_up)).await??);
+    assert!(came == data);
+    assert!(within("all of it", SOON, late).await??? == data);
+    assert_eq!(bed.asked(), 1, "they share it");
     Ok(())
 }

@@ -50,6 +50,10 @@ const PIECES: &[&str] = &[
     "exact: {type: a}\n",
     "not: ",
     "all: [",
+    "targetRef: {}",
+    "step: ",
+    "weights: {replicas: [",
+    "kind: HopPolicy\n",
     "cesql: \"",
     "brokerRef: ",
     ".nan",
@@ -156,14 +160,21 @@ fn originals() -> Vec<String> {
             "clusterDefault: {brokerClass: X, delivery: {retry: 2}}\nnamespaceDefaults: {demo: {brokerClasses: {X: {delivery: {}}}}}",
         );
     let parallel = include_str!("../../samples/parallel/parallel.yaml");
-    vec![sample.to_owned(), channel, broker, parallel.to_owned()]
+    let policies = include_str!("../../samples/hop-policy/hop-policy.yaml");
+    vec![
+        sample.to_owned(),
+        channel,
+        broker,
+        parallel.to_owned(),
+        policies.to_owned(),
+    ]
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn damaged_manifests(which in 0_usize..4, damages in prop::collection::vec(damage(), 1..6)) {
+    fn damaged_manifests(which in 0_usize..5, damages in prop::collection::vec(damage(), 1..6)) {
         let originals = originals();
         let text = damages.iter().fold(originals[which].clone(), |text, damage| apply(&text, damage));
         if let Err(problems) = load(&file(&text), &CompileOptions::default()) {
@@ -178,7 +189,7 @@ proptest! {
 
     #[test]
     fn damaged_settings(damages in prop::collection::vec(damage(), 1..6)) {
-        let original = "listen: 127.0.0.1:1\nlimits:\n  maxEventBytes: 1Mi\n  hops: 3\naddresses:\n  host: http://x\nlog: {format: json}\n";
+        let original = "listen: 127.0.0.1:1\nlimits:\n  maxEventBytes: 1Mi\n  hops: 3\naddresses:\n  host: http://x\nnode: n\npeers:\n- {node: a, url: http://b:1}\nlog: {format: json}\n";
         let text = damages.iter().fold(original.to_owned(), |text, damage| apply(&text, damage));
         let _ = Settings::parse(&text);
     }

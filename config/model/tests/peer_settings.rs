@@ -103,3 +103,16 @@ fn every_wrong_entry_at_once() {
         ]
     );
 }
+
+#[test]
+fn a_thousand_is_the_limit() {
+    let list = |count: usize| {
+        let peers: Vec<_> = (0..count).map(|i| format!("n{i}=http://h{i}:1")).collect();
+        format!("{HEAD}peers: '{}'", peers.join(","))
+    };
+    assert_eq!(problems(&list(1000)), [""; 0]);
+    assert_eq!(
+        problems(&list(1001)),
+        ["3: peers: are 1001, and 1000 is the limit; leave some out"]
+    );
+}

@@ -17,7 +17,7 @@ use futures_util::future::BoxFuture;
 
 pub(crate) use client::{Links, LinksConfig, PeerError};
 pub(crate) use feed::{Feeds, Replicas, Sent, follow};
-pub(crate) use lent::{Lent, LentGuard};
+pub(crate) use lent::Lent;
 pub(crate) use server::{Server, serve};
 pub(crate) use wire::{
     AnswerResult, Data, Failed, LegKind, NoAnswerKind, PeerAnswer, PeerAttempt, PeerReply,

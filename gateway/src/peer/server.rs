@@ -232,7 +232,7 @@ impl Server {
         }
         match head.uri.path() {
             "/v1/hops" => self.hop(node, &head.headers, body).await,
-            "/v1/leases" => self.leases(node, self.read(body, MAX_JSON).await?),
+            "/v1/leases" => self.leases(node, &self.read(body, MAX_JSON).await?),
             "/v1/load" => {
                 let asked: Asked = json(&self.read(body, MAX_JSON).await?)?;
                 let feed = self.feeds.open(node, asked.services, ending);
@@ -336,8 +336,8 @@ impl Server {
         Ok(answer)
     }
 
-    fn leases(&self, node: &str, body: Bytes) -> Result<Answer, Refusal> {
-        let LeaseNews { renew, release } = json(&body)?;
+    fn leases(&self, node: &str, body: &[u8]) -> Result<Answer, Refusal> {
+        let LeaseNews { renew, release } = json(body)?;
         let ids = |texts: &[String]| -> Result<Vec<PayloadId>, Refusal> {
             let ids: Result<_, _> = texts.iter().map(|text| text.parse()).collect();
             ids.map_err(|error: towpath_event::InvalidClaim| {

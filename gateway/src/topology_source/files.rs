@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use towpath_config::{CompileOptions, SourceFile, load};
 
+use super::log_notes;
 use crate::delivery;
 use crate::state::State;
 
@@ -199,6 +200,7 @@ async fn look(
                 channels = compiled.topology.channels.len(),
                 "a change of the manifests is in force"
             );
+            log_notes(&compiled.report);
             delivery::put_in_force(state, Arc::new(compiled.topology), &compiled.replicas).await;
             state.refused.store(Arc::default());
             state.metrics.topology_changed(true);

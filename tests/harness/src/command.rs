@@ -76,14 +76,31 @@ fn build() -> Result<PathBuf> {
 /// # Errors
 /// When there is no binary.
 pub fn command(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<Command> {
-    let mut command = Command::new(binary()?);
+    let command = Command::new(binary()?);
+    Ok(with(command, args))
+}
+
+/// The same in the network namespace of that name. Only root can start it.
+///
+/// # Errors
+/// When there is no binary.
+pub fn command_in(
+    namespace: &str,
+    args: impl IntoIterator<Item = impl AsRef<OsStr>>,
+) -> Result<Command> {
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", namespace]).arg(binary()?);
+    Ok(with(command, args))
+}
+
+fn with(mut command: Command, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
     command.args(args).stdin(Stdio::null()).kill_on_drop(true);
     for (name, _) in env::vars_os() {
         if name.to_string_lossy().starts_with("TOWPATH_") {
             command.env_remove(name);
         }
     }
-    Ok(command)
+    command
 }
 
 /// Runs a command of the binary to its end.

@@ -1,7 +1,7 @@
 //! The gateway under test: the real binary as a child process, with a folder of manifests that tests edit.
 
 use std::fs::{self, File};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -19,6 +19,7 @@ use crate::command;
 use crate::event::{Event, Message, Spec};
 use crate::manifest::{Object, broker_path, channel_path, file};
 use crate::metrics::Metrics;
+use crate::netns::Netns;
 use crate::poll::{SOON, until, within};
 use crate::sender::{Response, Sender};
 
@@ -37,6 +38,10 @@ pub struct Launch {
     manifests: String,
     args: Vec<String>,
     environment: Vec<(String, String)>,
+    /// Where it listens.
+    address: IpAddr,
+    /// The network namespace that it runs in; `None` for that of the test.
+    namespace: Option<String>,
 }
 
 /// A running gateway. Dropping it kills it and shows its log, which the test runner keeps quiet unless the test failed.
@@ -81,6 +86,14 @@ impl Launch {
         self
     }
 
+    /// Runs it on that node, where this process reaches it.
+    #[must_use]
+    pub fn on(mut self, node: &Netns) -> Self {
+        self.address = node.outside.into();
+        self.namespace = Some(node.name().to_owned());
+        self
+    }
+
     /// Starts it, and returns when it is ready.
     ///
     /// # Errors
@@ -98,9 +111,14 @@ impl Launch {
                 .to_string_lossy()
                 .into_owned(),
         );
-        args.extend(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"].map(str::to_owned));
+        let any = SocketAddr::from((self.address, 0)).to_string();
+        args.extend(["--listen", &any, "--admin", &any].map(str::to_owned));
         args.extend(self.args);
-        let mut child = command::command(&args)?
+        let command = match &self.namespace {
+            Some(namespace) => command::command_in(namespace, &args),
+            None => command::command(&args),
+        };
+        let mut child = command?
             .envs(self.environment)
             .stdout(Stdio::piped())
             .stderr(log)
@@ -149,6 +167,8 @@ impl Gateway {
             manifests: manifests.into(),
             args: Vec::new(),
             environment: Vec::new(),
+            address: Ipv4Addr::LOCALHOST.into(),
+            namespace: None,
         }
     }
 

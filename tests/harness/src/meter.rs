@@ -110,8 +110,27 @@ impl Meter {
         Meter::start(Role::Echo(Some(kind))).await
     }
 
+    /// As [`Meter::sink`], or as [`Meter::echo`], at that port.
+    ///
+    /// # Errors
+    /// When it cannot be used.
+    pub fn on(listener: std::net::TcpListener, echoes: bool) -> Result<Self> {
+        listener.set_nonblocking(true)?;
+        let open = Gate::closed();
+        open.open();
+        let role = if echoes {
+            Role::Echo(None)
+        } else {
+            Role::Sink(open)
+        };
+        Meter::serving(TcpListener::from_std(listener)?, role)
+    }
+
     async fn start(role: Role) -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        Meter::serving(TcpListener::bind("127.0.0.1:0").await?, role)
+    }
+
+    fn serving(listener: TcpListener, role: Role) -> Result<Self> {
         let address = listener.local_addr()?;
         let state = Arc::new(State {
             role,

@@ -78,7 +78,6 @@ impl Pool {
     }
 
     /// Every replica does that work, each for itself, before it answers 202. Nobody keeps requests.
-    #[must_use]
     pub fn works(&self, work: impl Fn(usize) -> Work) -> Vec<Work> {
         let replicas = self.replicas.iter().enumerate();
         replicas
@@ -101,7 +100,8 @@ impl Pool {
 /// The EndpointSlice of one replica of a Service, at port `http`.
 #[must_use]
 pub fn slice(service: &str, index: usize, address: SocketAddr, place: &Place) -> Object {
-    let mut endpoint = json!({"addresses": [address.ip().to_string()], "conditions": {"ready": true}});
+    let mut endpoint =
+        json!({"addresses": [address.ip().to_string()], "conditions": {"ready": true}});
     for (field, value) in [("nodeName", place.node), ("zone", place.zone)] {
         if !value.is_empty() {
             endpoint[field] = value.into();
@@ -140,7 +140,9 @@ pub async fn known(gateway: &Gateway, address: SocketAddr) -> Result<Value> {
         .filter_map(|service| service["ready"].as_array())
         .flatten();
     let found = ready.find(|replica| replica["address"] == address.to_string());
-    found.cloned().with_context(|| format!("{address} in {page}"))
+    found
+        .cloned()
+        .with_context(|| format!("{address} in {page}"))
 }
 
 /// The largest of these counts by their mean; 0 for none.
@@ -162,12 +164,17 @@ mod tests {
             node: "n",
             zone: "z",
         };
-        let pool = Pool::start("step", [place, Place::default()]).await.unwrap();
+        let pool = Pool::start("step", [place, Place::default()])
+            .await
+            .unwrap();
         let objects = pool.objects();
         assert_eq!(objects.len(), 3);
         let endpoint = &objects[1].rest["endpoints"][0];
         assert_eq!(endpoint["targetRef"]["uid"], "p");
-        assert_eq!((&endpoint["nodeName"], &endpoint["zone"]), (&json!("n"), &json!("z")));
+        assert_eq!(
+            (&endpoint["nodeName"], &endpoint["zone"]),
+            (&json!("n"), &json!("z"))
+        );
         assert!(objects[2].rest["endpoints"][0].get("zone").is_none());
         assert_eq!(pool.with(|index| index == 1).len(), 2);
         assert!((max_by_mean(&[3, 1, 2]) - 1.5).abs() < 1e-9);

@@ -88,6 +88,15 @@ impl Subscriber {
         Subscriber::bind(None).await
     }
 
+    /// Starts one at that port.
+    ///
+    /// # Errors
+    /// When it cannot be used.
+    pub fn on(listener: std::net::TcpListener) -> Result<Self> {
+        listener.set_nonblocking(true)?;
+        Subscriber::serving(TcpListener::from_std(listener)?, None)
+    }
+
     /// Starts one that speaks TLS.
     ///
     /// # Errors
@@ -100,6 +109,10 @@ impl Subscriber {
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
             .context("a port for a subscriber")?;
+        Subscriber::serving(listener, tls)
+    }
+
+    fn serving(listener: TcpListener, tls: Option<TlsAcceptor>) -> Result<Self> {
         let address = listener.local_addr()?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         let state = Arc::new(State {

@@ -17,7 +17,7 @@ use rustix::io::Errno;
 use towpath_event::{ClaimCheck, PayloadId, Progress, ReadError, SetAside};
 
 use super::directory::{Home, complete_name, partial_name};
-use super::handed::{Handed, is_plain, size, size_of};
+use super::handed::{Handed, identity, is_plain, size, size_of};
 use super::payload::{NodePayload, Parts, unavailable};
 use super::table::{Share, Sought};
 use super::writeback::write_back;
@@ -28,6 +28,10 @@ use crate::{Draw, Full, Life, New, PayloadStore, StoreError, Tier, new_id};
 const BENEATH: ResolveFlags = ResolveFlags::BENEATH
     .union(ResolveFlags::NO_SYMLINKS)
     .union(ResolveFlags::NO_MAGICLINKS);
+/// The permissions of a complete payload: its users and their group may read it.
+const OURS: u32 = 0o440;
+/// What of a file's mode are permissions.
+const MODE_BITS: u32 = 0o7777;
 /// Bytes that are copied before they are written back to disk.
 const STEP: u64 = 8 << 20;
 
@@ -155,7 +159,7 @@ impl Inner {
         };
         let folder = folder.as_ref().map_or(out, AsFd::as_fd);
         let file = open_file(folder, name)?;
-        let before = adoptable(&file)?;
+        let before = adoptable(fstat(&file).map_err(failed)?)?;
         let size = size(&before);
         let share = Share::new(self.budget.take(namespace, draw, size)?, size);
         let id = new_id();
@@ -175,6 +179,7 @@ impl Inner {
             id,
             life: Life::Held,
             file: Some(file),
+            identity: Some(identity(&stat)),
             home: Arc::clone(&self.home),
             handed: Some(Arc::new(Handed::record(&stat))),
             share,
@@ -187,25 +192,20 @@ impl Inner {
 
     /// What the file is like now that it is ours, if it is the one that was looked at and nobody else can name it.
     fn still(&self, file: &File, before: &Stat, id: PayloadId) -> Result<Stat, AdoptError> {
-        let named = statat(
-            &self.home.folder,
-            complete_name(id),
-            AtFlags::SYMLINK_NOFOLLOW,
-        );
-        let named = named.map_err(failed)?;
-        if (named.st_dev, named.st_ino) != (before.st_dev, before.st_ino) {
+        if before.st_mode & MODE_BITS != OURS {
+            match file.set_permissions(PermissionsExt::from_mode(OURS)) {
+                // A step that runs as another user owns its file; steps can only read beneath `in/` as it is.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+                other => other.map_err(|error| AdoptError::Io(error.to_string().into()))?,
+            }
+        }
+        let name = complete_name(id);
+        let named = statat(&self.home.folder, name, AtFlags::SYMLINK_NOFOLLOW);
+        let named = adoptable(named.map_err(failed)?)?;
+        if identity(&named) != identity(before) || size(&named) != size(before) {
             return Err(AdoptError::Replaced);
         }
-        match file.set_permissions(PermissionsExt::from_mode(0o440)) {
-            // A step that runs as another user owns its file; steps can only read beneath `in/` as it is.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
-            other => other.map_err(|error| AdoptError::Io(error.to_string().into()))?,
-        }
-        let stat = adoptable(file)?;
-        if size(&stat) != size(before) {
-            return Err(AdoptError::Replaced);
-        }
-        Ok(stat)
+        Ok(named)
     }
 
     /// A second kept payload with the bytes of a complete one. Blocks.
@@ -252,6 +252,7 @@ impl Inner {
             id,
             life: Life::Kept,
             file: Some(file),
+            identity: None,
             home: Arc::clone(home),
             handed,
             share,
@@ -277,8 +278,7 @@ fn open_file(folder: BorrowedFd<'_>, name: &OsStr) -> Result<File, AdoptError> {
 }
 
 /// What the file is like, if it can be adopted.
-fn adoptable(file: &File) -> Result<Stat, AdoptError> {
-    let stat = fstat(file).map_err(failed)?;
+fn adoptable(stat: Stat) -> Result<Stat, AdoptError> {
     if !is_plain(&stat) {
         return Err(AdoptError::NotRegular);
     }
@@ -318,7 +318,7 @@ fn copy(from: &File, home: &Home, id: PayloadId) -> io::Result<()> {
         write_back(&to, at, copied as u64)?;
         at += copied as u64;
     }
-    to.set_permissions(PermissionsExt::from_mode(0o440))?;
+    to.set_permissions(PermissionsExt::from_mode(OURS))?;
     to.sync_data()?;
     Ok(renameat(
         &home.folder,

@@ -32,13 +32,25 @@ impl Handed {
     /// # Errors
     /// [`ReadError::Damaged`] if not.
     pub(super) fn check(&self, file: &File) -> Result<(), ReadError> {
-        let recorded = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
-        let stat = fstat(file).map_err(|error| ReadError::Store(error.to_string().into()))?;
-        if self.holds(&stat) && changed(&stat) == *recorded {
+        let look = || fstat(file);
+        if self.is_as_it_was(look)? {
             return Ok(());
         }
         let text = "the file was changed after it was handed over";
         Err(ReadError::Damaged(text.into()))
+    }
+
+    /// Whether the file that `look` finds is as it was.
+    ///
+    /// # Errors
+    /// [`ReadError::Store`] if it cannot be looked at.
+    pub(super) fn is_as_it_was(
+        &self,
+        look: impl FnOnce() -> rustix::io::Result<Stat>,
+    ) -> Result<bool, ReadError> {
+        let recorded = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        let stat = look().map_err(|error| ReadError::Store(error.to_string().into()))?;
+        Ok(self.holds(&stat) && changed(&stat) == *recorded)
     }
 
     /// Runs `change`, which gives or takes a name of the file and does nothing else to it.
@@ -60,6 +72,11 @@ impl Handed {
 /// What a step left, if it can be adopted.
 pub(super) fn is_plain(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+}
+
+/// Which file it is.
+pub(super) fn identity(stat: &Stat) -> (u64, u64) {
+    (stat.st_dev, stat.st_ino)
 }
 
 pub(super) fn size(stat: &Stat) -> u64 {

@@ -14,7 +14,7 @@ use towpath_event::{ClaimCheck, Digest, PayloadId, Place, Progress, Read, ReadEr
 
 use super::Inner;
 use super::directory::{Home, complete_name, partial_name};
-use super::handed::Handed;
+use super::handed::{Handed, identity};
 use super::keeper::Task;
 use super::reader::NodeReader;
 use super::table::Share;
@@ -33,6 +33,8 @@ pub(super) struct NodePayload {
     pub(super) window: Window,
     /// None while it rests in memory.
     file: OnceLock<Arc<File>>,
+    /// Device and number of the file, once it was looked at.
+    identity: OnceLock<(u64, u64)>,
     /// Held by who gives a payload that rests in memory its file.
     moving: Mutex<()>,
     pub(super) home: Arc<Home>,
@@ -49,6 +51,8 @@ pub(super) struct Parts {
     pub(super) life: Life,
     /// None is made when it is needed.
     pub(super) file: Option<File>,
+    /// Device and number of the file, if it was looked at.
+    pub(super) identity: Option<(u64, u64)>,
     pub(super) home: Arc<Home>,
     pub(super) handed: Option<Arc<Handed>>,
     pub(super) share: Arc<Share>,
@@ -82,6 +86,7 @@ impl NodePayload {
             file: parts
                 .file
                 .map_or_else(OnceLock::new, |file| Arc::new(file).into()),
+            identity: parts.identity.map_or_else(OnceLock::new, OnceLock::from),
             moving: Mutex::default(),
             home: parts.home,
             handed: parts.handed,
@@ -269,24 +274,35 @@ impl SetAside for NodePayload {
 
     fn file(&self) -> Option<PathBuf> {
         let complete = self.progress() == Progress::Complete && !self.is_resting();
-        // Somebody may have taken its name away, or put another file there.
-        (complete && self.check().is_ok() && self.has_its_name())
-            .then(|| self.home.path.join(complete_name(self.id)))
+        (complete && self.has_its_name()).then(|| self.home.path.join(complete_name(self.id)))
     }
 }
 
 impl NodePayload {
-    /// Whether the file is still there under its name.
+    /// Whether the file is still there under its name: somebody may have taken that away, or put another file there. And
+    /// whether it is still as it was handed over, if it was. One look tells both.
     fn has_its_name(&self) -> bool {
-        let named = statat(
-            &self.home.folder,
-            complete_name(self.id),
-            AtFlags::SYMLINK_NOFOLLOW,
-        );
-        let Ok(own) = self.file().and_then(|file| Ok(fstat(&**file)?)) else {
-            return false;
+        let mut found = None;
+        let mut look = || {
+            let name = complete_name(self.id);
+            let stat = statat(&self.home.folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            found = Some(identity(&stat));
+            Ok(stat)
         };
-        named.is_ok_and(|named| (named.st_dev, named.st_ino) == (own.st_dev, own.st_ino))
+        let unchanged = match &self.handed {
+            Some(handed) => handed.is_as_it_was(look) == Ok(true),
+            None => look().is_ok(),
+        };
+        unchanged && found.is_some() && found == self.identity()
+    }
+
+    /// Which file is its own.
+    fn identity(&self) -> Option<(u64, u64)> {
+        if let Some(known) = self.identity.get() {
+            return Some(*known);
+        }
+        let own = identity(&fstat(&**self.file().ok()?).ok()?);
+        Some(*self.identity.get_or_init(|| own))
     }
 }
 

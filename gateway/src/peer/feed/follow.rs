@@ -16,7 +16,7 @@ use super::frame::{Change, Reader};
 use super::serve::MAX_SERVICES;
 use crate::peer::client::{Links, PeerError};
 use crate::routing::load::{Feed, Load};
-use crate::send::{Answer, SendError};
+use crate::send::SendError;
 
 /// A feed that says nothing for so long is lost: its owner says each second that it is alive.
 const SILENCE: Duration = Duration::from_secs(3);
@@ -109,7 +109,7 @@ impl Follower<'_> {
             Ok(Err(error)) => return lost(&error),
             Err(_) => return End::Lost("no answer".to_owned()),
         };
-        let (mut reader, mut told) = (Reader::default(), Told::new());
+        let (mut reader, mut told, mut alive) = (Reader::default(), Told::new(), true);
         loop {
             tokio::select! {
                 chunk = tokio::time::timeout(SILENCE, answer.chunk()) => {
@@ -121,27 +121,14 @@ impl Follower<'_> {
                     }
                     *wait = FIRST_WAIT;
                 }
-                changed = self.changes.changed() => {
-                    // Without a sender nothing changes; the stream goes on until it ends.
-                    if changed.is_err() {
-                        return self.to_the_end(answer, reader, told).await;
-                    }
+                changed = self.changes.changed(), if alive => {
+                    // without a sender nothing changes any more
+                    alive = changed.is_ok();
                     if self.refresh() {
                         return End::Changed;
                     }
                     self.apply_all(&told);
                 }
-            }
-        }
-    }
-
-    async fn to_the_end(&mut self, mut answer: Answer, mut reader: Reader, mut told: Told) -> End {
-        loop {
-            let Ok(chunk) = tokio::time::timeout(SILENCE, answer.chunk()).await else {
-                return End::Lost(format!("silent for {SILENCE:?}"));
-            };
-            if let Err(reason) = self.take(chunk, &mut reader, &mut told) {
-                return End::Lost(reason);
             }
         }
     }

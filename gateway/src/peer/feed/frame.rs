@@ -10,7 +10,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use crate::routing::load::Feed;
 
 /// What changed of one replica, which is named once and known by its index from then on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
     /// This index stands for the replica at this address.
     Name(u32, SocketAddr),

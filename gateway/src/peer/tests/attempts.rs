@@ -49,7 +49,7 @@ async fn an_attempt_and_its_answer_come_as_they_were_sent() {
 }
 
 #[tokio::test]
-async fn attempts_share_a_connection_and_wait_for_nothing() {
+async fn many_attempts_are_under_way_at_once() {
     let hold = Arc::new(Notify::new());
     let (a, b) = two(Scripted {
         hold: Some(Arc::clone(&hold)),

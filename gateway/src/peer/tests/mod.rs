@@ -32,6 +32,8 @@ use crate::routing::load::Load;
 
 const KEY: &str = "0123456789abcdef-shared";
 const INLINE_MAX: u64 = 64 * 1024;
+/// Connections that a gateway takes.
+const MOST: usize = 400;
 
 pub(super) fn budget() -> Budget {
     let settings = BudgetSettings {
@@ -110,12 +112,15 @@ impl Drop for OnDrop {
     }
 }
 
+/// A replica, with its load.
+type Loaded = (SocketAddr, Arc<Load>);
+
 /// Replicas of one service on each node.
 #[derive(Default)]
-struct Table(Mutex<HashMap<String, Vec<(SocketAddr, Arc<Load>)>>>);
+struct Table(Mutex<HashMap<String, Vec<Loaded>>>);
 
 impl Table {
-    fn set(&self, node: &str, replicas: &[(SocketAddr, Arc<Load>)]) {
+    fn set(&self, node: &str, replicas: &[Loaded]) {
         let mut table = self.0.lock().unwrap();
         table.insert(node.to_owned(), replicas.to_vec());
     }
@@ -128,7 +133,7 @@ impl Replicas for Table {
         some.then(service).into_iter().collect()
     }
 
-    fn loads_on(&self, node: &str, services: &[ServicePort]) -> Vec<(SocketAddr, Arc<Load>)> {
+    fn loads_on(&self, node: &str, services: &[ServicePort]) -> Vec<Loaded> {
         let table = self.0.lock().unwrap();
         let replicas = table.get(node).filter(|_| services.contains(&service()));
         replicas.cloned().unwrap_or_default()
@@ -234,8 +239,8 @@ fn start(port: Port, peers: &[Setting], attempts: Scripted) -> Node {
         feeds: Arc::new(feeds),
         budget: budget(),
         inline_max: INLINE_MAX,
-        max_connections: 100,
-        header_read: Duration::from_secs(5),
+        max_connections: MOST,
+        header_read: Duration::from_secs(1),
     };
     tokio::spawn(serve(port.socket, Arc::new(server), None, ending.clone()));
     tokio::spawn(Arc::clone(&links).run(ending.clone()));

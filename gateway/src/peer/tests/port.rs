@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use futures_util::future::join_all;
 use http::header;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -66,13 +67,11 @@ async fn what_is_no_request_of_a_gateway_is_refused() {
     let id = payload.claim().id;
     let good = token(KEY, SystemTime::now());
     let body = |text: &str| format!("content-length: {}\r\n\r\n{text}", text.len());
-    let many = "x".repeat(300);
     for (method, path, more, status) in [
         ("GET", "/v1/hops", body(""), 405),
         ("POST", "/v2/hops", body(""), 404),
         ("POST", "/v1/hops", body(""), 400),
         ("POST", "/v1/hops", body("no frame"), 400),
-        ("POST", "/v1/hops", body(&many), 413),
         (
             "POST",
             "/v1/hops",
@@ -111,11 +110,10 @@ async fn what_is_no_request_of_a_gateway_is_refused() {
     ] {
         let answer = exchange(b.address, &request(method, path, &good, &more)).await;
         let expected = format!("HTTP/1.1 {status} ");
-        // a head of 300 x is no head either
-        let also = (status == 413 && more.len() > 300).then_some("HTTP/1.1 400 ");
-        let is_so =
-            answer.starts_with(&expected) || also.is_some_and(|also| answer.starts_with(also));
-        assert!(is_so, "{method} {path} {status}: {answer}");
+        assert!(
+            answer.starts_with(&expected),
+            "{method} {path} {status}: {answer}"
+        );
         if path.ends_with("2-5") {
             assert!(answer.ends_with("\r\n\r\n234"), "{answer}");
         }
@@ -126,27 +124,23 @@ async fn what_is_no_request_of_a_gateway_is_refused() {
 #[tokio::test]
 async fn who_says_nothing_is_not_listened_to_for_ever() {
     let (_a, b) = two(Scripted::default()).await;
-    for silent in ["", "P", "PRI", "POST /v1/hops HTTP/1.1\r\nhost"] {
-        // closed after timeouts.headerRead, which is 5 s here
-        let closed = tokio::time::timeout(Duration::from_secs(9), exchange(b.address, silent));
-        closed.await.expect(silent);
-    }
+    // closed after timeouts.headerRead
+    let silent = ["", "P", "PRI", "POST /v1/hops HTTP/1.1\r\nhost"];
+    let closed = join_all(silent.map(|silent| exchange(b.address, silent)));
+    let closed = tokio::time::timeout(Duration::from_secs(5), closed);
+    closed.await.expect("still open");
 }
 
 #[tokio::test]
 async fn connections_over_the_bound_wait_for_their_turn() {
     let (_a, b) = two(Scripted::default()).await;
     let mut open = Vec::new();
-    for _ in 0..100 {
+    for _ in 0..MOST {
         open.push(TcpStream::connect(b.address).await.unwrap());
     }
     let good = token(KEY, SystemTime::now());
     let request = request("POST", "/v1/leases", &good, "content-length: 2\r\n\r\n{}");
-    let waiting = tokio::spawn(exchange_owned(b.address, request));
+    let waiting = tokio::spawn(async move { exchange(b.address, &request).await });
     open.clear();
     assert!(waiting.await.unwrap().starts_with("HTTP/1.1 200 "));
-}
-
-async fn exchange_owned(address: SocketAddr, request: String) -> String {
-    exchange(address, &request).await
 }

@@ -229,7 +229,9 @@ fn a_structured_event_stays_what_it_is() {
     let Data::Inline(data) = reply.data else {
         panic!("a claim")
     };
-    let written = write_structured(&Event::new(reply.attributes, data)).unwrap().to_bytes();
+    let written = write_structured(&Event::new(reply.attributes, data))
+        .unwrap()
+        .to_bytes();
     let json = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).unwrap();
     assert_eq!(json(&written.unwrap()), json(sent));
 }
