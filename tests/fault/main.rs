@@ -22,5 +22,6 @@ mod payload_transport;
 mod payload_uploads;
 mod payload_urls;
 mod routing_faults;
+mod routing_health;
 mod slow;
 mod subscribers;

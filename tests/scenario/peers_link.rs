@@ -3,12 +3,15 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
-use towpath_harness::manifest::{Object, channel_path, reference, sequence, service};
+use anyhow::{Context, bail, ensure};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
+use towpath_harness::manifest::{Object, channel_path, reference, sequence, service, uri};
 use towpath_harness::measure::{Pattern, Producer};
 use towpath_harness::poll::SOON;
 use towpath_harness::replica::{Place, slice};
-use towpath_harness::{Event, Gateway, Link, Meter, Peers, TestResult};
+use towpath_harness::{Event, Gateway, Link, Meter, Peers, Subscriber, TestResult};
 
 /// Bits per second of the link.
 const RATE: u64 = 1_000_000_000;
@@ -61,18 +64,23 @@ const SHOWN: [Flow; 4] = [
     flow("references-b", &[1, 1, 1, 1], "Reference"),
 ];
 
-/// How often the payload must cross: it begins at the gateway `from`.
-fn crossings(from: usize, steps: &[usize]) -> u64 {
+/// Where the reply of every workflow goes.
+const SINK: usize = 0;
+
+/// How often the payload changes node: it begins at the gateway `from`.
+fn changes(from: usize, steps: &[usize]) -> u64 {
     let before = std::iter::once(&from).chain(steps);
-    let hops = before.zip(steps);
+    let hops = before.zip(steps.iter().chain(&[SINK]));
     hops.filter(|(at, to)| at != to).count() as u64
 }
 
 /// Two gateways with a node each; on each node one pod whose port serves every step that is there.
 struct Bed {
-    link: Link,
-    gateways: [Gateway; 2],
+    gateways: Vec<Gateway>,
     steps: [Meter; 2],
+    sink: Meter,
+    dead_letter: Subscriber,
+    peers: Peers,
 }
 
 impl Bed {
@@ -91,21 +99,38 @@ impl Bed {
             let name = services[node].name();
             objects.push(slice(name, 0, step.address(), &PLACES[node]));
         }
+        let (sink, end) = (
+            Meter::on(link.nodes[SINK].listener()?, false)?,
+            service("sink", "http", 80),
+        );
+        objects.push(slice("sink", 0, sink.address(), &PLACES[SINK]));
+        let dead_letter = Subscriber::on(link.nodes[SINK].listener()?)?;
         for flow in flows {
             let to = flow.steps.iter().map(|node| reference(&services[*node]));
-            objects.push(sequence(flow.name, to).annotation("towpath.dev/payload", flow.payload));
+            let mut flow = sequence(flow.name, to).annotation("towpath.dev/payload", flow.payload);
+            for step in flow.rest["spec"]["steps"]
+                .as_array_mut()
+                .into_iter()
+                .flatten()
+            {
+                step["delivery"] = json!({"deadLetterSink": uri(dead_letter.url("/"))});
+            }
+            objects.push(flow.spec("reply", reference(&end)));
         }
-        let peers = Peers::on_link(&link, NODES)?;
-        let launch = async |node: usize| {
-            let launch = peers.launch(NODES[node], objects.clone())?;
-            launch.on(&link.nodes[node]).start().await
-        };
-        let gateways = [launch(0).await?, launch(1).await?];
+        objects.push(end);
+        let peers = Peers::on_link(link, NODES)?;
         Ok(Some(Self {
-            link,
-            gateways,
+            gateways: peers.start(&objects).await?,
             steps,
+            sink,
+            dead_letter,
+            peers,
         }))
+    }
+
+    /// Bytes that crossed so far.
+    fn crossed(&self) -> anyhow::Result<u64> {
+        self.peers.link()?.bytes()
     }
 
     /// Sends one event into the workflow from that side, and gives the bytes that went over the link until it was done.
@@ -116,7 +141,8 @@ impl Bed {
                 self.steps[1].requests()?.len(),
             ])
         };
-        let (before, came) = (self.link.bytes()?, counts()?);
+        let (before, came) = (self.crossed()?, counts()?);
+        let dead = self.dead_letter.count();
         let path = channel_path(&format!("{}-kn-sequence-0", flow.name));
         let headers = Event::numbered(1).data("text/plain", "").binary().headers;
         let to = self.gateways[from].listening;
@@ -132,7 +158,15 @@ impl Bed {
             response.status,
             response.text()
         );
-        let bytes = self.link.bytes()? - before;
+        for dead in self.dead_letter.requests().iter().skip(dead) {
+            let data = STANDARD.decode(dead.header("ce-knativeerrordata"))?;
+            bail!(
+                "{}: dead letter: {}",
+                flow.name,
+                String::from_utf8_lossy(&data)
+            );
+        }
+        let bytes = self.crossed()? - before;
         let whole = Pattern::new(7, size()).measure();
         for (node, step) in self.steps.iter().enumerate() {
             let hops = flow.steps.iter().filter(|to| **to == node).count();
@@ -148,6 +182,11 @@ impl Bed {
                 ensure!(request.data == whole, "{}: other bytes", flow.name);
             }
         }
+        ensure!(
+            self.sink.last()?.data == whole,
+            "{}: other bytes",
+            flow.name
+        );
         Ok(bytes)
     }
 
@@ -156,7 +195,13 @@ impl Bed {
         let mut wrong = Vec::new();
         for flow in flows {
             for from in [0, 1] {
-                let bytes = self.sent(flow, from).await?;
+                let bytes = match self.sent(flow, from).await {
+                    Ok(bytes) => bytes,
+                    Err(error) => {
+                        wrong.push(format!("{} from {}: {error:#}", flow.name, NODES[from]));
+                        continue;
+                    }
+                };
                 let most = most(from, flow.steps);
                 let share = bytes as f64 / size() as f64;
                 let line = format!(
@@ -181,10 +226,10 @@ async fn a_payload_crosses_once_for_each_hop_that_changes_node() -> TestResult {
     let Some(bed) = Bed::start(&INLINE).await? else {
         return Ok(());
     };
-    bed.all(&INLINE, crossings).await?;
+    bed.all(&INLINE, changes).await?;
     let (from, flow) = (0, &INLINE[0]);
     let bytes = bed.sent(flow, from).await?;
-    assert!(bytes >= crossings(from, flow.steps) * size(), "{bytes}");
+    assert!(bytes >= changes(from, flow.steps) * size(), "{bytes}");
     Ok(())
 }
 
@@ -194,7 +239,7 @@ async fn a_payload_that_is_passed_on_crosses_no_more_often() -> TestResult {
     let Some(bed) = Bed::start(&SHOWN).await? else {
         return Ok(());
     };
-    bed.all(&SHOWN, crossings).await
+    bed.all(&SHOWN, changes).await
 }
 
 /// A small event crosses with its attempt, and as little.
@@ -205,7 +250,7 @@ async fn a_small_event_crosses_with_its_attempt() -> TestResult {
     };
     let (mut sender, events) = (bed.gateways[0].sender(), 50);
     let path = channel_path("alternate-kn-sequence-0");
-    let before = bed.link.bytes()?;
+    let before = bed.crossed()?;
     let began = std::time::Instant::now();
     for id in 0..events {
         let event = Event::numbered(id).data("text/plain", vec![b'x'; 1000]);
@@ -213,7 +258,7 @@ async fn a_small_event_crosses_with_its_attempt() -> TestResult {
         assert_eq!(response.code(), 202, "{}", response.text());
     }
     let took: Duration = began.elapsed() / events;
-    let bytes = (bed.link.bytes()? - before) / u64::from(events);
+    let bytes = (bed.crossed()? - before) / u64::from(events);
     eprintln!(
         "1 KB through five steps, three of them on the other node: {bytes} bytes on the link, {took:.1?}"
     );

@@ -168,8 +168,8 @@ async fn hops_fall_back_when_the_local_replica_is_killed() -> TestResult {
     let metrics = gateway.metrics().await?;
     eprintln!(
         "killed: the first hop elsewhere after {first:.1?}, {} retries, {} re-routed",
-        metrics.sum("towpath_retries_total", &[]),
-        metrics.sum("towpath_reroutes_total", &[])
+        metrics.sum("towpath_retries_total", &[]) as u64,
+        metrics.sum("towpath_reroutes_total", &[]) as u64
     );
     assert!(
         sent.refused.is_empty() && sent.broken.is_empty(),

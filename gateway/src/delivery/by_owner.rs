@@ -6,8 +6,10 @@ use std::time::Duration;
 use http::StatusCode;
 use tokio::time::Instant;
 use towpath_event::{Event, Payload, SetAside};
+use towpath_payloads::Draw;
 
 use super::attempt::{Kind, Leg};
+use super::hop::Hop;
 use super::outcome::Failure;
 use super::reply::Reply;
 use super::tries::{Try, within};
@@ -124,7 +126,7 @@ impl Leg<'_, '_> {
                     data,
                 } = *reply;
                 let payload = match data {
-                    Data::Inline(payload) => payload,
+                    Data::Inline(payload) => self.leased(payload)?,
                     Data::Claim(claim) => {
                         let namespace = &self.hop.lane.spec.namespace;
                         let as_file = self.reply_is_shown();
@@ -139,6 +141,16 @@ impl Leg<'_, '_> {
                 }))
             }
         }
+    }
+
+    /// Room for a small reply.
+    fn leased(&self, payload: Payload) -> Result<Payload, Failure> {
+        let Hop { state, lane, .. } = self.hop;
+        let budget = &state.admission.budget;
+        let lease = budget.take(&lane.spec.namespace, Draw::Reply, payload.len());
+        let lease =
+            lease.map_err(|full| Failure::ours(503, &format!("reply refused: {full}"), true))?;
+        Ok(payload.with_lease(lease))
     }
 
     fn no_answer(&self, kind: NoAnswerKind, message: &str) -> Try {

@@ -14,7 +14,7 @@ use super::{backoff, dead_letter};
 use crate::routing::Route;
 use crate::send::{Answer, SendError, post};
 
-/// The rest of an answer that nobody reads is read up to here, in bytes, so that its connection can be kept.
+/// An answer that nobody reads is read up to so many bytes more than the event has, so that its connection can be kept.
 const DISCARD_BYTES: u64 = 64 * 1024;
 
 static PREFER: HeaderName = HeaderName::from_static("prefer");
@@ -50,16 +50,20 @@ impl Leg<'_, '_> {
                 self.take_reply(answer, mode, origin, view).await
             }
             Verdict::Taken if is_of_subscriber && self.hop.is_of_broker() => {
-                let data = discard(answer, dead_letter::body_bytes(self.to)).await?;
+                let data = self
+                    .discard(answer, dead_letter::body_bytes(self.to))
+                    .await?;
                 not_understood(data)
             }
             Verdict::Taken | Verdict::Replied(_) => {
-                discard(answer, 0).await?;
+                self.discard(answer, 0).await?;
                 Ok(None)
             }
             Verdict::Failed { retryable } => {
                 let retry_after = backoff::retry_after(status, &answer.headers, SystemTime::now());
-                let data = discard(answer, dead_letter::body_bytes(self.to)).await?;
+                let data = self
+                    .discard(answer, dead_letter::body_bytes(self.to))
+                    .await?;
                 Err(Failure {
                     code: status.as_u16(),
                     data,
@@ -83,6 +87,28 @@ impl Leg<'_, '_> {
             Some(stored) if stored.progress() != Progress::Complete => stored.completed().await,
             _ => Ok(()),
         }
+    }
+
+    /// Reads what is left of an answer, within bounds, and returns its first `keep` bytes. The connection is kept
+    /// only if the whole answer was read.
+    ///
+    /// # Errors
+    /// The answer broke off: it counts as none, whatever its status (C8.2).
+    async fn discard(&self, mut answer: Answer, keep: usize) -> Result<Vec<u8>, SendError> {
+        // Whoever answers while it reads, as one that sends the event back, has not read all of it before its answer is as long.
+        let most = self.event.payload.len().saturating_add(DISCARD_BYTES);
+        let mut kept = Vec::new();
+        let mut seen = 0u64;
+        while let Some(chunk) = answer.chunk().await? {
+            let wanted = keep.saturating_sub(kept.len()).min(chunk.len());
+            kept.extend_from_slice(&chunk[..wanted]);
+            seen += chunk.len() as u64;
+            if seen > most {
+                return Ok(kept);
+            }
+        }
+        answer.finish();
+        Ok(kept)
     }
 
     fn head(&self, view: &View) -> HeaderMap {
@@ -125,24 +151,4 @@ fn not_understood(data: Vec<u8>) -> Result<Option<Reply>, Failure> {
         retry_after: None,
         gone: false,
     })
-}
-
-/// Reads what is left of an answer, within bounds, and returns its first `keep` bytes. The connection is kept
-/// only if the whole answer was read.
-///
-/// # Errors
-/// The answer broke off: it counts as none, whatever its status (C8.2).
-async fn discard(mut answer: Answer, keep: usize) -> Result<Vec<u8>, SendError> {
-    let mut kept = Vec::new();
-    let mut seen = 0u64;
-    while let Some(chunk) = answer.chunk().await? {
-        let wanted = keep.saturating_sub(kept.len()).min(chunk.len());
-        kept.extend_from_slice(&chunk[..wanted]);
-        seen += chunk.len() as u64;
-        if seen > DISCARD_BYTES {
-            return Ok(kept);
-        }
-    }
-    answer.finish();
-    Ok(kept)
 }

@@ -106,8 +106,8 @@ impl Leg<'_, '_> {
     async fn by_url(&self, stored: &Arc<dyn SetAside>) -> Result<Option<Referred>, Failure> {
         complete(stored).await?;
         let claim = stored.claim();
-        let url = self.sign(Purpose::Read, claim.id, claim.place, claim.size);
-        Ok(self.referred(&url, stored))
+        let url = self.sign(Purpose::Read, claim.id, claim.place.clone(), claim.size);
+        Ok(self.referred(&url, claim.id, stored))
     }
 
     /// The attributes with the URL of a file; `None` if the event must be sent whole.
@@ -127,19 +127,22 @@ impl Leg<'_, '_> {
                 true,
             )
         })?;
-        let url = in_file
-            .file()
-            .and_then(|path| Url::from_file_path(path).ok());
-        Ok(url.and_then(|url| self.referred(url.as_str(), &in_file)))
+        // The name is that of the copy, where the payload rests with another gateway.
+        let shown = in_file.file().and_then(|path| {
+            let id = id_of(&path)?;
+            let url = Url::from_file_path(path).ok()?;
+            self.referred(url.as_str(), id, &in_file)
+        });
+        Ok(shown)
     }
 
-    fn referred(&self, url: &str, stored: &Arc<dyn SetAside>) -> Option<Referred> {
+    fn referred(&self, url: &str, id: PayloadId, stored: &Arc<dyn SetAside>) -> Option<Referred> {
         let mut attributes = self.event.attributes.clone();
         let claim = stored.claim();
         if !present(&mut attributes, url, claim.size, claim.digest) {
             return None;
         }
-        self.hop.state.api.shown.show(stored);
+        self.hop.state.api.shown.show(id, stored);
         Some((attributes, Arc::clone(stored)))
     }
 
@@ -250,15 +253,18 @@ impl Leg<'_, '_> {
                 error => not_ours(&error.to_string()),
             });
         }
-        let name = beneath.file_name().and_then(|name| name.to_str());
-        let id = name.and_then(|name| name.parse().ok());
-        let shown = id.and_then(|id| state.api.shown.get(id));
+        let shown = id_of(beneath).and_then(|id| state.api.shown.get(id));
         shown.ok_or_else(|| not_ours("no payload was shown under this name"))
     }
 }
 
 /// The attributes that stand for a payload, and the payload.
 type Referred = (Attributes, Arc<dyn SetAside>);
+
+/// The id of the payload in a file of the shared directory: its name.
+fn id_of(path: &Path) -> Option<PayloadId> {
+    path.file_name()?.to_str()?.parse().ok()
+}
 
 async fn complete(stored: &Arc<dyn SetAside>) -> Result<(), Failure> {
     let completed = stored.completed().await;

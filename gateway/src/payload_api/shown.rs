@@ -25,10 +25,9 @@ struct Table {
 const FEW: usize = 64;
 
 impl Shown {
-    /// Makes `payload` be found by its id as long as it lives. Its size must be known: it has been announced, or the
+    /// Makes `payload` be found by `id`, which its URL or file name has, as long as it lives. Its size must be known: it has been announced, or the
     /// payload is complete.
-    pub(crate) fn show(&self, payload: &Arc<dyn SetAside>) {
-        let id = payload.claim().id;
+    pub(crate) fn show(&self, id: PayloadId, payload: &Arc<dyn SetAside>) {
         let mut table = self.table();
         if table.shown.len() >= table.look_at.max(FEW) {
             table.shown.retain(|_, shown| shown.strong_count() > 0);
@@ -58,7 +57,7 @@ mod tests {
         let payload = stored("data");
         let id = payload.claim().id;
         assert!(shown.get(id).is_none());
-        shown.show(&payload);
+        shown.show(id, &payload);
         assert!(Arc::ptr_eq(&shown.get(id).unwrap(), &payload));
         drop(payload);
         assert!(shown.get(id).is_none());
@@ -68,9 +67,12 @@ mod tests {
     fn dead_entries_do_not_pile_up() {
         let shown = Shown::default();
         let alive: Vec<_> = (0..100).map(|_| stored("alive")).collect();
-        alive.iter().for_each(|payload| shown.show(payload));
+        alive
+            .iter()
+            .for_each(|payload| shown.show(payload.claim().id, payload));
         for _ in 0..5000 {
-            shown.show(&stored("gone"));
+            let gone = stored("gone");
+            shown.show(gone.claim().id, &gone);
         }
         let entries = shown.table().shown.len();
         assert!(entries <= 2 * (alive.len() + FEW), "{entries} entries");

@@ -248,7 +248,7 @@ async fn c9_7_what_is_gone_is_404_and_never_a_short_body() {
     refused(&get(&api, &gone, &[]).await, 404, "missing");
     let held = store(&api.admission.stores, "held", true).await;
     let url_of_held = read_url(&api, &held);
-    api.shown.show(&held);
+    api.shown.show(held.claim().id, &held);
     api.grace.hold(held);
     assert_eq!(get(&api, &url_of_held, &[]).await.body(), "held");
     let head = ask(&api, Method::HEAD, &gone, &[]).await;
@@ -256,7 +256,7 @@ async fn c9_7_what_is_gone_is_404_and_never_a_short_body() {
     let told = get(&api, &gone, &[]).await.body().len();
     assert_eq!(head.headers()[header::CONTENT_LENGTH], told.to_string());
     let broken = store(&api.admission.stores, "data", false).await;
-    api.shown.show(&broken);
+    api.shown.show(broken.claim().id, &broken);
     let url_of_broken = read_url(&api, &broken);
     refused(&get(&api, &url_of_broken, &[]).await, 404, "missing");
     // Nothing of it is read here, so its state alone tells.
@@ -276,7 +276,7 @@ async fn a_payload_that_was_shown_is_found_whatever_its_store() {
     let elsewhere = stored("elsewhere");
     let url = read_url(&api, &elsewhere);
     refused(&get(&api, &url, &[]).await, 404, "missing");
-    api.shown.show(&elsewhere);
+    api.shown.show(elsewhere.claim().id, &elsewhere);
     assert_eq!(get(&api, &url, &[]).await.body(), "elsewhere");
     let claim = elsewhere.claim();
     let lies = Token {

@@ -45,6 +45,8 @@ struct Host {
     permits: Arc<Semaphore>,
     /// By thread: a connection is driven by the thread that made it, and lent on no other.
     idle: Box<[Mutex<Idle>]>,
+    /// By thread: locked while an HTTP/2 connection is being made.
+    dialling: Box<[tokio::sync::Mutex<()>]>,
 }
 
 /// An idle HTTP/1.1 connection, and since when it is idle.
@@ -119,23 +121,45 @@ impl Pool {
                 _permit: permit,
             });
         }
-        let dialled = tokio::time::timeout(self.limits.connect_timeout, self.dial(endpoint)).await;
-        let (sender, line) = match dialled {
+        let connect_timeout = self.limits.connect_timeout;
+        let dialled = tokio::time::timeout(connect_timeout, self.connect(endpoint, &host, fresh));
+        let (sender, line, reused) = match dialled.await {
             Ok(result) => result?,
-            Err(_) => return Err(SendError::ConnectTimeout(self.limits.connect_timeout)),
+            Err(_) => return Err(SendError::ConnectTimeout(connect_timeout)),
         };
-        if let Sender::Http2(shared) = &sender {
-            host.idle().http2 = Some((shared.clone(), Instant::now()));
-        }
         Ok(Lent {
             sender,
-            reused: false,
+            reused,
+            received_before: line.received(),
             line,
             rest,
-            received_before: 0,
             host,
             _permit: permit,
         })
+    }
+
+    /// A new connection, and `false`. Those who come while an HTTP/2 connection is being made wait and share it: `true`.
+    async fn connect(
+        &self,
+        endpoint: &Endpoint,
+        host: &Host,
+        fresh: bool,
+    ) -> Result<(Sender, Arc<Line>, bool), SendError> {
+        let _turn = match endpoint.h2c {
+            true => Some(host.dialling().lock().await),
+            false => None,
+        };
+        if endpoint.h2c
+            && !fresh
+            && let Some((sender, line)) = host.reuse(self.limits.idle_timeout)
+        {
+            return Ok((sender, line, true));
+        }
+        let (sender, line) = self.dial(endpoint).await?;
+        if let Sender::Http2(shared) = &sender {
+            host.idle().http2 = Some((shared.clone(), Instant::now()));
+        }
+        Ok((sender, line, false))
     }
 
     /// Closes connections that were idle for too long and forgets endpoints that have none.
@@ -158,6 +182,9 @@ impl Pool {
             permits,
             idle: (0..=self.limits.workers)
                 .map(|_| Mutex::default())
+                .collect(),
+            dialling: (0..=self.limits.workers)
+                .map(|_| tokio::sync::Mutex::default())
                 .collect(),
         });
         hosts.insert(endpoint.clone(), Arc::clone(&host));
@@ -307,6 +334,11 @@ impl Host {
         self.idle[slot]
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn dialling(&self) -> &tokio::sync::Mutex<()> {
+        let slot = workers::slot().min(self.dialling.len() - 1);
+        &self.dialling[slot]
     }
 
     /// Closes what was idle for too long, on any thread; whether something is left.

@@ -100,11 +100,6 @@ impl Links {
         }))
     }
 
-    /// Whether there is a gateway on `node`.
-    pub(crate) fn has(&self, node: &str) -> bool {
-        self.net.peers.contains_key(node)
-    }
-
     /// Whether the gateway on `node` is worth a try: there is one, and the last tries reached it.
     pub(crate) fn is_up(&self, node: &str) -> bool {
         let peer = self.net.peers.get(node);

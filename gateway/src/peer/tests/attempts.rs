@@ -56,13 +56,13 @@ async fn many_attempts_are_under_way_at_once() {
         ..Scripted::default()
     })
     .await;
-    let sent: Vec<_> = (0..300)
+    let sent: Vec<_> = (0..100)
         .map(|_| {
             let links = Arc::clone(&a.links);
             tokio::spawn(async move { links.attempt("b", &attempt(inline("x"))).await })
         })
         .collect();
-    until(|| b.attempts.came.lock().unwrap().len() == 300).await;
+    until(|| b.attempts.came.lock().unwrap().len() == 100).await;
     hold.notify_waiters();
     for sent in sent {
         sent.await.unwrap().unwrap();

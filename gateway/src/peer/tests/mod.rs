@@ -33,7 +33,7 @@ use crate::routing::load::Load;
 const KEY: &str = "0123456789abcdef-shared";
 const INLINE_MAX: u64 = 64 * 1024;
 /// Connections that a gateway takes.
-const MOST: usize = 400;
+const MOST: usize = 50;
 
 pub(super) fn budget() -> Budget {
     let settings = BudgetSettings {
