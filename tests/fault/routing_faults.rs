@@ -21,7 +21,9 @@ pub(crate) fn objects(replicas: Vec<Object>, delivery: Value, policy: Value) -> 
     let channel = in_memory_channel("in");
     let to = subscription("s", &channel, reference(&replicas[0])).spec("delivery", delivery);
     let target = hop_policy("policy", Some(&replicas[0]));
-    let fields = policy.as_object().cloned().unwrap_or_default();
+    let Value::Object(fields) = policy else {
+        unreachable!("the spec of a policy is an object");
+    };
     let policy = fields
         .into_iter()
         .fold(target, |policy, (field, value)| policy.spec(&field, value));

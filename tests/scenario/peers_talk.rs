@@ -5,14 +5,15 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use serde_json::json;
 use tokio::time::Instant;
 use towpath_harness::manifest::{
     Object, channel_path, in_memory_channel, reference, service, subscription,
 };
 use towpath_harness::poll::{SOON, until, within};
 use towpath_harness::replica::{Place, hop_policy, known, slice};
-use towpath_harness::{Answer, Event, Gateway, Link, Peers, Sender, Subscriber, TestResult, Work};
+use towpath_harness::{
+    Answer, Event, Gate, Gateway, Link, Peers, Sender, Subscriber, TestResult, Work,
+};
 
 const NODES: [&str; 2] = ["near", "far"];
 const NEAR: usize = 0;
@@ -23,11 +24,13 @@ const SLOW: u64 = 16_000_000;
 const KIB: usize = 1024;
 const ROUNDS: u32 = 3;
 
-/// Two replicas that serve one at a time, one on the node of each of two gateways. Channel `choice` leaves the choice to the gateway,
-/// `near` and `far` have a HopPolicy that names the replica.
+/// Two replicas that serve one at a time, one on the node of each of two gateways. Channel `choice` leaves the choice to the gateway;
+/// `near` and `far` know only the one replica, behind Services of their own.
 struct Talk {
     gateways: Vec<Gateway>,
     replicas: Vec<Subscriber>,
+    /// Of the near one.
+    work: Work,
     _peers: Peers,
 }
 
@@ -37,36 +40,44 @@ impl Talk {
             return Ok(None);
         };
         let (step, mut replicas) = (service("step", "http", 80), Vec::new());
+        let works = NODES.map(|_| Work::new(1, takes));
         let mut objects: Vec<Object> = vec![
             step.clone(),
             hop_policy("all", None).spec("replicaConcurrency", 1),
         ];
         for (index, (node, place)) in NODES.into_iter().zip(&link.nodes).enumerate() {
             let replica = Subscriber::on(place.listener()?)?;
-            replica.otherwise(Answer::status(202).after(&Work::new(1, takes)));
+            replica.otherwise(Answer::status(202).after(&works[index]));
             replica.forget_requests();
             let place = Place {
                 pod: node,
                 node,
                 zone: towpath_harness::peers::ZONE,
             };
-            objects.push(slice("step", index, replica.address(), &place));
+            for service in ["step", node] {
+                objects.push(slice(service, index, replica.address(), &place));
+            }
             replicas.push(replica);
         }
-        for name in ["choice", "near", "far"] {
+        let pinned = NODES.map(|node| service(node, "http", 80));
+        for (name, to) in [
+            ("choice", &step),
+            ("near", &pinned[NEAR]),
+            ("far", &pinned[FAR]),
+        ] {
             let channel = in_memory_channel(name);
-            let to = subscription(name, &channel, reference(&step));
-            if name != "choice" {
-                let only = json!({"replicas": [{"name": name, "weight": 1}]});
-                let policy = hop_policy(name, Some(&to)).spec("strategy", "Weighted");
-                objects.push(policy.spec("weights", only));
-            }
-            objects.extend([channel, to]);
+            objects.push(subscription(name, &channel, reference(to)));
+            objects.push(channel);
         }
+        let back = in_memory_channel("back");
+        let there = subscription("back", &back, reference(&pinned[FAR]));
+        objects.extend([there.spec("reply", reference(&pinned[NEAR])), back]);
+        objects.extend(pinned);
         let peers = Peers::on_link(link, NODES)?;
         Ok(Some(Self {
             gateways: peers.start(&objects).await?,
             replicas,
+            work: works[NEAR].clone(),
             _peers: peers,
         }))
     }
@@ -80,14 +91,21 @@ impl Talk {
         Ok(began.elapsed())
     }
 
-    /// Lets the gateways learn how long a service takes, and how fast the link is.
-    async fn learn(&self) -> TestResult {
-        for channel in ["near", "far", "near", "far"] {
-            self.post(NEAR, channel, 100).await?;
+    /// Lets the gateways learn how long a service takes.
+    async fn learn_service(&self) -> TestResult {
+        for _ in 0..12 {
+            self.post(NEAR, "near", 100).await?;
+            self.post(NEAR, "far", 100).await?;
         }
-        for _ in 0..2 {
-            self.post(NEAR, "far", 300 * KIB).await?;
-            self.post(FAR, "near", 300 * KIB).await?;
+        Ok(())
+    }
+
+    /// Lets the near gateway learn how fast the link is, by replies of the far replica that end near.
+    async fn learn_link(&self) -> TestResult {
+        for _ in 0..3 {
+            let bulky = Event::numbered(1).data("text/plain", vec![b'x'; 300 * KIB]);
+            self.replicas[FAR].script([Answer::reply(&bulky)]);
+            self.post(NEAR, "back", 100).await?;
         }
         Ok(())
     }
@@ -95,6 +113,10 @@ impl Talk {
     /// Two requests are in the near replica or wait for it; a third event comes to `channel` of the gateway there. Gives whether it
     /// went far, and how long it took.
     async fn third(&self, channel: &str, size: usize) -> anyhow::Result<(bool, Duration)> {
+        // The first of the two begins its service only when both are there.
+        let gate = Gate::closed();
+        let served = Answer::status(202).after(&self.work).behind(&gate);
+        self.replicas[NEAR].script([served]);
         let two = async {
             let one = || self.post(NEAR, "near", 100);
             tokio::try_join!(one(), one())
@@ -103,15 +125,13 @@ impl Talk {
             until("two requests near", SOON, async || {
                 let near = known(&self.gateways[NEAR], self.replicas[NEAR].address()).await?;
                 let of = |field: &str| near[field].as_u64().unwrap_or(0);
-                eprintln!("XX {:?} {} {}", Instant::now(), of("inFlight"), of("waiting"));
                 ensure!(of("inFlight") + of("waiting") >= 2, "{near}");
                 Ok(Some(()))
             })
             .await?;
             let before = self.replicas[FAR].count();
-            eprintln!("XX third {channel} {size} at {:?}", Instant::now());
+            gate.open();
             let took = self.post(NEAR, channel, size).await?;
-            eprintln!("XX took {took:?}");
             anyhow::Ok((self.replicas[FAR].count() > before, took))
         };
         let all = async { tokio::try_join!(two, third) };
@@ -148,7 +168,7 @@ async fn with_a_fast_link_the_third_event_leaves() -> TestResult {
     let Some(talk) = Talk::start(FAST, Duration::from_millis(100)).await? else {
         return Ok(());
     };
-    talk.learn().await?;
+    talk.learn_service().await?;
     for size in [1, 65, 2048] {
         talk.cell("fast link, service 100 ms", size * KIB, true)
             .await?;
@@ -162,7 +182,8 @@ async fn with_a_slow_link_and_short_service_the_third_event_stays() -> TestResul
     let Some(talk) = Talk::start(SLOW, Duration::from_millis(30)).await? else {
         return Ok(());
     };
-    talk.learn().await?;
+    talk.learn_link().await?;
+    talk.learn_service().await?;
     for size in [512, 2048] {
         talk.cell("slow link, service 30 ms", size * KIB, false)
             .await?;
@@ -176,9 +197,24 @@ async fn with_a_slow_link_and_long_service_the_size_decides() -> TestResult {
     let Some(talk) = Talk::start(SLOW, Duration::from_millis(100)).await? else {
         return Ok(());
     };
-    talk.learn().await?;
+    talk.learn_link().await?;
+    talk.learn_service().await?;
     talk.cell("slow link, service 100 ms", 100 * KIB, true)
         .await?;
     talk.cell("slow link, service 100 ms", 1024 * KIB, false)
+        .await
+}
+
+/// Nothing comes back over the link: how fast it is shows only in how long payloads took to get to the other node.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_is_known_by_what_left_over_it() -> TestResult {
+    let Some(talk) = Talk::start(SLOW, Duration::from_millis(100)).await? else {
+        return Ok(());
+    };
+    for _ in 0..3 {
+        talk.post(NEAR, "far", 300 * KIB).await?;
+    }
+    talk.learn_service().await?;
+    talk.cell("slow link, nothing came back", 1024 * KIB, false)
         .await
 }

@@ -1,5 +1,7 @@
 //! `Adaptive`: where the data is, until another replica would finish sooner although the data has to get there.
 
+use std::cmp::Ordering;
+
 use fastrand::Rng;
 
 use super::among::{Pick, two, why};
@@ -24,13 +26,13 @@ const UNKNOWN_SERVICE_NANOS: f64 = 1e6;
 /// The replica that will finish the hop soonest; of those that do within the noise, a nearest one, and among these at
 /// random the better of two.
 pub(super) fn soonest(usable: &Usable<'_>, request: &Request, rng: &mut Rng) -> Pick {
-    let usual = usual_service_nanos(usable);
+    let usual = Usual::of(usable);
     let cost = |candidate: &Candidate| cost_nanos(candidate, usable, request, usual);
     let least = usable
         .iter()
         .map(|(_, candidate)| cost(candidate))
         .fold(f64::INFINITY, f64::min);
-    let noise = (usual * NOISE).max(LEAST_NOISE_NANOS);
+    let noise = (usual.service_nanos * NOISE).max(LEAST_NOISE_NANOS);
     let placement = usable
         .iter()
         .filter(|(_, candidate)| cost(candidate) <= least + noise)
@@ -47,20 +49,13 @@ pub(super) fn soonest(usable: &Usable<'_>, request: &Request, rng: &mut Rng) -> 
     let equals = near.filter(|(_, _, cost)| *cost <= least_near + noise);
     let index = match two(equals, rng)? {
         ((index, _, _), None) => index,
-        ((one, a, _), Some((other, b, _))) if a.crowd() == b.crowd() => {
-            if rng.bool() {
-                one
-            } else {
-                other
-            }
-        }
-        ((one, _, a), Some((other, _, b))) => {
-            if a <= b {
-                one
-            } else {
-                other
-            }
-        }
+        // What tells them apart is noise, but for how many hops are there.
+        ((one, a, _), Some((other, b, _))) => match a.crowd().cmp(&b.crowd()) {
+            Ordering::Less => one,
+            Ordering::Greater => other,
+            Ordering::Equal if rng.bool() => one,
+            Ordering::Equal => other,
+        },
     };
     let nearer_can = usable
         .iter()
@@ -75,14 +70,16 @@ pub(super) fn soonest(usable: &Usable<'_>, request: &Request, rng: &mut Rng) -> 
 
 /// Nanoseconds until a replica would have finished the hop: waiting, the pull, serving. A pull is work that delays those behind
 /// it, so it counts once more for each that waits there.
-fn cost_nanos(candidate: &Candidate, usable: &Usable<'_>, request: &Request, usual: f64) -> f64 {
+fn cost_nanos(candidate: &Candidate, usable: &Usable<'_>, request: &Request, usual: Usual) -> f64 {
     let facts = &candidate.facts;
+    let (service, slots) = usual.of_one(candidate);
     let slots = match usable.policy().replica_concurrency {
         Some(most) => f64::from(most.get()),
-        None => f64::from(facts.slots.max(1)),
+        None => slots,
     };
-    let crowd = f64::from(candidate.crowd());
-    let service = service_nanos(candidate, slots, usual);
+    let turns = (f64::from(facts.in_flight) / slots).max(1.0);
+    let stalled = facts.stalled_nanos as f64 / (PATIENCE * turns);
+    let (service, crowd) = (service.max(stalled), f64::from(candidate.crowd()));
     let ahead = crowd - slots + 1.0;
     let wait = if ahead > 0.0 {
         (ahead * service + facts.pulling_nanos as f64) / slots
@@ -93,27 +90,45 @@ fn cost_nanos(candidate: &Candidate, usable: &Usable<'_>, request: &Request, usu
     wait + candidate.pull_nanos(request) * (1.0 + waiting) + service
 }
 
-/// How long the replica takes for one hop: as the others, unless it is clearly faster or slower.
-fn service_nanos(candidate: &Candidate, slots: f64, usual: f64) -> f64 {
-    let own = candidate.facts.service_nanos.unwrap_or(usual);
-    let alike = own < usual * EQUALLY_FAST && usual < own * EQUALLY_FAST;
-    let service = if alike { usual } else { own };
-    let turns = (f64::from(candidate.facts.in_flight) / slots).max(1.0);
-    let stalled = candidate.facts.stalled_nanos as f64 / (PATIENCE * turns);
-    service.max(stalled)
+/// What is usual among the candidates.
+#[derive(Debug, Clone, Copy)]
+struct Usual {
+    service_nanos: f64,
+    slots: f64,
 }
 
-/// The average of what is known of the candidates.
-fn usual_service_nanos(usable: &Usable<'_>) -> f64 {
-    let known = usable
-        .iter()
-        .filter_map(|(_, candidate)| candidate.facts.service_nanos);
-    let (sum, count) = known.fold((0.0, 0.0), |(sum, count), service| {
-        (sum + service, count + 1.0)
-    });
-    if count > 0.0 {
-        sum / count
-    } else {
-        UNKNOWN_SERVICE_NANOS
+impl Usual {
+    /// The average service time, and the most slots that any of them is thought to have: the estimate of one that gets few
+    /// hops is low because nothing else was seen of it.
+    fn of(usable: &Usable<'_>) -> Self {
+        let (mut sum, mut count, mut slots) = (0.0, 0.0, 1);
+        for (_, candidate) in usable.iter() {
+            slots = slots.max(candidate.facts.slots);
+            if let Some(service) = candidate.facts.service_nanos {
+                sum += service;
+                count += 1.0;
+            }
+        }
+        Self {
+            service_nanos: if count > 0.0 {
+                sum / count
+            } else {
+                UNKNOWN_SERVICE_NANOS
+            },
+            slots: f64::from(slots),
+        }
+    }
+
+    /// Service time and slots of one of them: as the others', unless it is clearly faster or slower. Without this two that are
+    /// alike drift apart: who gets more hops shows more slots, and gets more.
+    fn of_one(self, candidate: &Candidate) -> (f64, f64) {
+        let facts = &candidate.facts;
+        let usual = self.service_nanos;
+        let own = facts.service_nanos.unwrap_or(usual);
+        if own < usual * EQUALLY_FAST && usual < own * EQUALLY_FAST {
+            (usual, self.slots)
+        } else {
+            (own, f64::from(facts.slots.max(1)))
+        }
     }
 }
