@@ -86,7 +86,11 @@ async fn c9_6_no_202_before_the_last_byte() -> TestResult {
 #[tokio::test]
 async fn c9_6_the_202_of_an_async_channel_means_stored() -> TestResult {
     for memory in ["8Mi", "0"] {
-        let shelved = Shelved::start(Bed::setup().annotation(ASYNC, "true"), memory).await?;
+        let setup = Bed::setup()
+            .annotation(ASYNC, "true")
+            // So low that every payload of the node store goes to its file.
+            .set("store.node.dirtyBytes", "4Mi");
+        let shelved = Shelved::start(setup, memory).await?;
         let gate = Gate::closed();
         shelved
             .bed

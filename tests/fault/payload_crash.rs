@@ -11,7 +11,7 @@ use towpath_harness::manifest::{channel_path, uri};
 use towpath_harness::poll::SOON;
 use towpath_harness::{Answer, Gateway, Sender, Subscriber, TestResult};
 
-use crate::payload_kit::{CHANNEL, Shelf, bulky, channel_to, pattern};
+use crate::payload_kit::{ALL_IN_FILES, CHANNEL, Shelf, bulky, channel_to, pattern};
 
 /// Rounds, each of which ends with a SIGKILL; 100 with `TOWPATH_SOAK=1`.
 const ROUNDS: u64 = 10;
@@ -63,7 +63,9 @@ async fn start(shelf: &Shelf, subscriber: &Subscriber, reply: &Subscriber) -> Re
     let [channel, to] = channel_to(&subscriber.url("/"), &subscriber.url("/dead"));
     let to = to.spec("reply", uri(reply.url("/")));
     let launch = shelf.launch([channel, to]);
-    launch.set("store.memory.maxPayload", "256Ki").start().await
+    let launch = launch.set("store.memory.maxPayload", "256Ki");
+    let launch = launch.set("store.node.dirtyBytes", ALL_IN_FILES);
+    launch.start().await
 }
 
 #[tokio::test]

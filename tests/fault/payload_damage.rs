@@ -10,7 +10,9 @@ use anyhow::{Context, Result};
 use towpath_harness::poll::{SOON, until};
 use towpath_harness::{Gateway, Subscriber, Tap, TestResult};
 
-use crate::payload_kit::{BULKY, CHANNEL, Shelf, bulky, channel_to, counted, pattern, post};
+use crate::payload_kit::{
+    ALL_IN_FILES, BULKY, CHANNEL, Shelf, bulky, channel_to, counted, pattern, post,
+};
 
 /// The file of the only payload, when it is complete.
 async fn complete(shelf: &Shelf) -> Result<PathBuf> {
@@ -29,6 +31,7 @@ async fn complete(shelf: &Shelf) -> Result<PathBuf> {
 async fn gateway(shelf: &Shelf, tap: &Tap, dead: &Subscriber) -> Result<Gateway> {
     let launch = shelf.launch(channel_to(&tap.url("/"), &dead.url("/")));
     let launch = launch.set("store.memory.maxPayload", "0");
+    let launch = launch.set("store.node.dirtyBytes", ALL_IN_FILES);
     launch.set("store.digest", "true").start().await
 }
 

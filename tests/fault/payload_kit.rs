@@ -16,6 +16,9 @@ use towpath_harness::{Event, Gateway, Message, Response};
 /// The size of a bulky event, in bytes.
 pub(crate) const BULKY: usize = 2 << 20;
 
+/// store.node.dirtyBytes so low that no payload of the node store rests in memory.
+pub(crate) const ALL_IN_FILES: &str = "4Mi";
+
 /// The channel that [`channel_to`] makes.
 pub(crate) const CHANNEL: &str = "in";
 

@@ -7,7 +7,7 @@ use towpath_harness::poll::SOON;
 use towpath_harness::raw::{Raw, event_head};
 use towpath_harness::{Answer, Event, Gate, Gateway, Response, Subscriber, Tap, TestResult};
 
-use crate::payload_kit::{CHANNEL, Shelf, bulky, channel_to, counted, pattern, post};
+use crate::payload_kit::{ALL_IN_FILES, CHANNEL, Shelf, bulky, channel_to, counted, pattern, post};
 
 const MIB: usize = 1 << 20;
 
@@ -289,9 +289,12 @@ async fn an_unusable_directory_refuses_the_start() -> TestResult {
 async fn two_gateways_share_a_directory_and_one_clears_up_after_the_other() -> TestResult {
     let (shelf, tap, subscriber) = (Shelf::new()?, Tap::start()?, Subscriber::start().await?);
     let launch = shelf.launch(channel_to(&tap.url("/"), &tap.url("/dead")));
-    let mut first = launch.set("store.memory.maxPayload", "0").start().await?;
+    let launch = launch.set("store.memory.maxPayload", "0");
+    let launch = launch.set("store.node.dirtyBytes", ALL_IN_FILES);
+    let mut first = launch.start().await?;
     let launch = shelf.launch(channel_to(&subscriber.url("/"), &subscriber.url("/dead")));
     let launch = launch.set("store.memory.maxPayload", "0");
+    let launch = launch.set("store.node.dirtyBytes", ALL_IN_FILES);
     let second = launch.set("store.sweepPeriod", "1s").start().await?;
     assert_eq!(fs::read_dir(shelf.path().join("stores"))?.count(), 2);
     let held = post(&first, bulky("held", MIB));

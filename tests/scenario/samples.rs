@@ -9,7 +9,14 @@ use towpath_harness::manifest::channel_path;
 use towpath_harness::{Answer, Event, Gateway, Response, Spec, Subscriber, TestResult, command};
 
 /// Every sample, and so every test below.
-const SAMPLES: [&str; 5] = ["broker", "fan-out", "mixed", "parallel", "sequence"];
+const SAMPLES: [&str; 6] = [
+    "broker",
+    "fan-out",
+    "hop-policy",
+    "mixed",
+    "parallel",
+    "sequence",
+];
 
 /// A running sample: the parties behind its Services by their names.
 pub(crate) struct Sample {
@@ -51,20 +58,28 @@ impl Sample {
         Ok(sample)
     }
 
-    /// Replaces each port of the endpoints by that of a subscriber.
+    /// Replaces each port of the endpoints by that of a subscriber. The first of a Service has its name, further ones that
+    /// of their slice.
     async fn with_parties(&mut self, endpoints: &str) -> anyhow::Result<String> {
-        let mut service = None;
+        let (mut service, mut slice) = (None, None);
         let mut text = String::new();
         for line in endpoints.lines() {
             let trimmed = line.trim();
             if let Some(name) = trimmed.strip_prefix("kubernetes.io/service-name: ") {
                 service = Some(name.to_owned());
+            } else if let Some(name) = trimmed.strip_prefix("name: ") {
+                slice.get_or_insert_with(|| name.to_owned());
             }
             match trimmed.strip_prefix("port: ") {
                 Some(port) => {
                     let party = Subscriber::start().await?;
                     text.push_str(&line.replace(port, &party.address().port().to_string()));
-                    let name = service.take().context("a port before its Service")?;
+                    let (service, slice) = (service.take(), slice.take());
+                    let name = service.context("a port before its Service")?;
+                    let name = match (self.parties.contains_key(&name), slice) {
+                        (true, Some(slice)) => slice,
+                        _ => name,
+                    };
                     self.parties.insert(name, party);
                 }
                 None => text.push_str(line),
@@ -146,6 +161,30 @@ async fn sequence_runs_through_its_steps() -> TestResult {
     accepted(&gateway.post("pipeline-kn-sequence-0", &event).await?);
     let shown = sample.party("display")?.only()?;
     assert_eq!(&shown.body[..], b"first;second;third;");
+    Ok(())
+}
+
+#[tokio::test]
+async fn hop_policy_sends_most_of_the_second_step_away() -> TestResult {
+    let sample = Sample::read("hop-policy").await?;
+    for name in ["resize", "resize-far"] {
+        sample
+            .party(name)?
+            .otherwise(Answer::with(|request| match request.method.as_str() {
+                "POST" => step("resize"),
+                _ => Answer::status(200),
+            }));
+    }
+    let gateway = Gateway::with_text(sample.manifests.clone()).set("node", "near");
+    let gateway = gateway.start().await?;
+    let event = event("image").binary();
+    for _ in 0..50 {
+        accepted(&gateway.post("thumbnails-kn-sequence-0", &event).await?);
+    }
+    let near = sample.party("watermark")?.count();
+    let far = sample.party("watermark-far")?.count();
+    assert_eq!(near + far, 50);
+    assert!(near > 0 && far > near, "{near} near, {far} far");
     Ok(())
 }
 

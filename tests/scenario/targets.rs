@@ -5,6 +5,7 @@ use serde_json::json;
 use towpath_harness::manifest::{
     endpoints, in_memory_channel, reference, service, subscription, uri,
 };
+use towpath_harness::replica::hop_policy;
 use towpath_harness::tls::Authority;
 use towpath_harness::{Answer, Event, Gateway, Spec, Subscriber, TestResult};
 
@@ -170,6 +171,7 @@ async fn replicas_share_the_work() -> TestResult {
         slice.metadata["name"] = json!(format!("step-{index}"));
         objects.push(slice);
     }
+    objects.push(hop_policy("in-turn", None).spec("strategy", "RoundRobin"));
     let gateway = Gateway::with(objects).start().await?;
     for id in 0..30 {
         assert_eq!(
