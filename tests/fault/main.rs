@@ -21,6 +21,8 @@ mod payload_subscribers;
 mod payload_transport;
 mod payload_uploads;
 mod payload_urls;
+mod peers_faults;
+mod peers_forged;
 mod routing_faults;
 mod routing_health;
 mod slow;

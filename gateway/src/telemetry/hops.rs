@@ -1,8 +1,7 @@
 //! Where hops went and why: counters that are made once, so that a hop looks no labels up.
 
-use prometheus::{IntCounter, IntCounterVec, Registry};
+use prometheus::{IntCounter, IntCounterVec};
 
-use super::metrics::counter;
 use crate::routing::Placement;
 use crate::routing::choose::Reason;
 
@@ -14,25 +13,14 @@ pub(crate) struct Hops {
 }
 
 impl Hops {
-    pub(crate) fn register(registry: &Registry) -> Self {
-        let hops = counter(
-            registry,
-            "towpath_hops_total",
-            "Requests to replicas, by where the replica is, seen from the event's origin, and why it was chosen",
-            &["placement", "reason"],
-        );
-        let bytes = counter(
-            registry,
-            "towpath_hop_bytes_total",
-            "Bytes of the data of these events",
-            &["placement"],
-        );
-        let of = |vec: &IntCounterVec, labels: &[&str]| vec.with_label_values(labels);
+    /// The series of two metrics: requests by placement and reason, bytes by placement.
+    pub(crate) fn of(hops: &IntCounterVec, bytes: &IntCounterVec) -> Self {
         Self {
             hops: Placement::ALL.map(|placement| {
-                Reason::ALL.map(|reason| of(&hops, &[placement.as_str(), reason.as_str()]))
+                Reason::ALL
+                    .map(|reason| hops.with_label_values(&[placement.as_str(), reason.as_str()]))
             }),
-            bytes: Placement::ALL.map(|placement| of(&bytes, &[placement.as_str()])),
+            bytes: Placement::ALL.map(|placement| bytes.with_label_values(&[placement.as_str()])),
         }
     }
 
@@ -51,11 +39,12 @@ impl Hops {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use prometheus::Opts;
 
     #[test]
     fn the_tables_are_in_the_order_of_the_enums() {
-        let registry = Registry::new();
-        let hops = Hops::register(&registry);
+        let vec = |labels: &[&str]| IntCounterVec::new(Opts::new("n", "h"), labels).unwrap();
+        let hops = Hops::of(&vec(&["placement", "reason"]), &vec(&["placement"]));
         for (index, reason) in Reason::ALL.into_iter().enumerate() {
             assert_eq!(reason as usize, index);
         }

@@ -139,7 +139,20 @@ impl Metrics {
                 "Requests that were not let in",
                 &["reason"],
             ),
-            hops: Hops::register(&registry),
+            hops: Hops::of(
+                &counter(
+                    &registry,
+                    "towpath_hops_total",
+                    "Requests to replicas, by where the replica is, seen from the event's origin, and why it was chosen",
+                    &["placement", "reason"],
+                ),
+                &counter(
+                    &registry,
+                    "towpath_hop_bytes_total",
+                    "Bytes of the data of these events",
+                    &["placement"],
+                ),
+            ),
             retries: counter(
                 &registry,
                 "towpath_retries_total",
@@ -385,12 +398,7 @@ fn histogram(
     clippy::expect_used,
     reason = "names and labels are constants; a test registers them all"
 )]
-pub(super) fn counter(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-) -> IntCounterVec {
+fn counter(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
     let metric = IntCounterVec::new(Opts::new(name, help), labels).expect("a valid metric");
     registry
         .register(Box::new(metric.clone()))

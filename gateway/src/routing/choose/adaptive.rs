@@ -125,7 +125,8 @@ impl Usual {
         let facts = &candidate.facts;
         let usual = self.service_nanos;
         let own = facts.service_nanos.unwrap_or(usual);
-        if own < usual * EQUALLY_FAST && usual < own * EQUALLY_FAST {
+        let alike = own < usual * EQUALLY_FAST && usual < own * EQUALLY_FAST;
+        if alike || !facts.service_is_sure {
             (usual, self.slots)
         } else {
             (own, f64::from(facts.slots.max(1)))

@@ -102,6 +102,8 @@ pub struct Facts {
     pub slots: u32,
     /// Nanoseconds in which it serves one hop; `None` if not known.
     pub service_nanos: Option<f64>,
+    /// Enough hops say so to tell it from chance: one slow hop, to a replica that was just started, is not.
+    pub service_is_sure: bool,
     /// Pulls of payloads to it under way, in nanoseconds that they take.
     pub pulling_nanos: u64,
     /// For how long no hop of this gateway has ended there although some are in flight, in nanoseconds; 0 if none is.
@@ -288,6 +290,7 @@ impl Load {
             } else {
                 self.pace.service_nanos(now_nanos)
             },
+            service_is_sure: fed_service > 0 || self.pace.is_sure(),
             pulling_nanos: pulling.saturating_add(others_pulling),
             stalled_nanos: if own > 0 { stalled } else { 0 },
             busy: standing.busy,

@@ -5,6 +5,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 /// Share of the newest hop in the average service time, once there were as many.
 const SERVICE_HOPS: u32 = 32;
 
+/// A service time of fewer hops may be chance.
+const SURE_HOPS: u32 = 8;
+
 /// A service time that no hop confirmed for so long is not known any more: what it says of then may not hold now.
 const SERVICE_KEPT_NANOS: u64 = 10_000_000_000;
 
@@ -81,6 +84,11 @@ impl Pace {
         let service = f64::from_bits(self.service.load(Ordering::Relaxed));
         let age = now_nanos.saturating_sub(self.sampled_nanos.load(Ordering::Relaxed));
         (service > 0.0 && age <= SERVICE_KEPT_NANOS).then_some(service)
+    }
+
+    /// Enough hops were served for the service time to be more than chance.
+    pub(super) fn is_sure(&self) -> bool {
+        self.served.load(Ordering::Relaxed) >= SURE_HOPS
     }
 
     /// How many hops the replica serves at once. At least 1; one more than is known where it was never tried.
