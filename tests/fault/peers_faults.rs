@@ -272,9 +272,11 @@ async fn a_payload_whose_holder_is_gone_fails_its_hop() -> TestResult {
     for index in [0, 2] {
         is_at_rest(&gateways[index], SOON).await?;
     }
-    // Again, when the holder is back.
+    // Again, when the holder is back and the others know.
     let launch = peers.launch("b", peers.with_probes(&objects))?;
     gateways[1] = launch.start().await?;
+    let all: Vec<&Gateway> = gateways.iter().collect();
+    peers.meet(&all).await?;
     let response = answered(post(&gateways[0], "flow-kn-sequence-0", 3, 0)).await?;
     assert_eq!(response.code(), 202, "{}", response.text());
     let requests = second.replicas[0].requests();

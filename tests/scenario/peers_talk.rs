@@ -22,7 +22,7 @@ const FAR: usize = 1;
 const FAST: u64 = 2_000_000_000;
 const SLOW: u64 = 16_000_000;
 const KIB: usize = 1024;
-const ROUNDS: u32 = 3;
+const ROUNDS: u32 = 2;
 
 /// Two replicas that serve one at a time, one on the node of each of two gateways. Channel `choice` leaves the choice to the gateway;
 /// `near` and `far` know only the one replica, behind Services of their own.
@@ -93,7 +93,7 @@ impl Talk {
 
     /// Lets the gateways learn how long a service takes.
     async fn learn_service(&self) -> TestResult {
-        for _ in 0..12 {
+        for _ in 0..8 {
             self.post(NEAR, "near", 100).await?;
             self.post(NEAR, "far", 100).await?;
         }

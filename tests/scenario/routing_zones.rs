@@ -92,9 +92,11 @@ async fn hops_stay_in_their_zone_while_there_is_room() -> TestResult {
                 local * 100.0
             );
             let enough = if count > 0 { 0.9 } else { 0.0 };
+            let page = gateway.admin("/replicas").await?;
             assert!(
                 local >= enough,
-                "{replicas:?}, {producers} producers, zone {zone}: {local}"
+                "{replicas:?}, {producers} producers, zone {zone}: {local}; {}",
+                String::from_utf8_lossy(&page.body)
             );
         }
         eprintln!("{replicas:?}, {producers} producers: {:?}", pool.counts());

@@ -119,7 +119,7 @@ impl Netns {
         let outer = format!("tp{}n{number}", id());
         ensure!(outer.len() < 16, "{outer} is too long for an interface");
         // Each has a net of four addresses to itself, of those that are for measuring networks (RFC 2544).
-        let net = (id() % 1024) << 5 | number % 32;
+        let net = ((id() % 1024) << 5) | (number % 32);
         let [_, _, high, low] = (net << 2).to_be_bytes();
         let block = 18 + ((net << 2) >> 16) as u8;
         let node = Self {
@@ -245,7 +245,8 @@ fn tool(program: &str, arguments: &str) -> Result<String> {
 mod tests {
     use std::io::{Read, Write};
     use std::net::TcpStream;
-    use std::time::Instant;
+
+    use tokio::time::Instant;
 
     use super::*;
 

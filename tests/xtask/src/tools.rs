@@ -3,6 +3,7 @@
 use crate::shell::{cargo, root, run, target};
 use crate::steps::Steps;
 use anyhow::{Result, bail};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -72,7 +73,8 @@ fn first_nightly(list: &str) -> Option<&str> {
 }
 
 /// Checks that what the tests need is there: beside Rust, a C compiler (for TLS and the allocator). Go, which builds the
-/// servers, is asked for by their installer, and only when one of them is missing.
+/// servers, is asked for by their installer, and only when one of them is missing. Network namespaces need iproute2, which root
+/// gets from apt; tests that want them are skipped where that is not possible.
 ///
 /// # Errors
 /// One line for what is missing, with the way to get it.
@@ -85,7 +87,28 @@ fn check_for_tests() -> Result<()> {
         );
     }
     println!("a C compiler is there");
+    for_namespaces();
     Ok(())
+}
+
+/// Sees that `ip` and `tc` are there; says so if they are not and cannot be installed.
+fn for_namespaces() {
+    let are_there = || runs("ip", &["-V"]) && runs("tc", &["-V"]);
+    if !are_there() && runs("apt-get", &["--version"]) {
+        println!("iproute2 is not there: installing it");
+        for arguments in [&["update"][..], &["install", "--yes", "iproute2"]] {
+            let mut command = Command::new("apt-get");
+            // What went wrong it says itself.
+            let _ = run(command.arg("--quiet").args(arguments));
+        }
+    }
+    if are_there() {
+        println!("iproute2 is there");
+    } else {
+        println!(
+            "iproute2 is not there: tests of links between nodes are skipped; on Debian `apt-get install --yes iproute2`"
+        );
+    }
 }
 
 /// A command at the root of the workspace.
@@ -96,9 +119,13 @@ pub(crate) fn at_root(program: &Path) -> Command {
 }
 
 fn works(program: &Path) -> bool {
+    runs(program, &["--version"])
+}
+
+fn runs(program: impl AsRef<OsStr>, arguments: &[&str]) -> bool {
     let mut command = Command::new(program);
     command
-        .arg("--version")
+        .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());

@@ -15,7 +15,7 @@ const NOISE: f64 = 0.1;
 const LEAST_NOISE_NANOS: f64 = 200e3;
 
 /// Replicas whose service times differ by less than this factor count as equally fast: averages of few hops differ by chance.
-const EQUALLY_FAST: f64 = 1.5;
+const EQUALLY_FAST: f64 = 2.0;
 
 /// A replica at which nothing ends for this many service times takes longer than it is thought to.
 const PATIENCE: f64 = 4.0;
@@ -94,6 +94,7 @@ fn cost_nanos(candidate: &Candidate, usable: &Usable<'_>, request: &Request, usu
 #[derive(Debug, Clone, Copy)]
 struct Usual {
     service_nanos: f64,
+    typical_nanos: f64,
     slots: f64,
 }
 
@@ -101,20 +102,23 @@ impl Usual {
     /// The average service time, and the most slots that any of them is thought to have: the estimate of one that gets few
     /// hops is low because nothing else was seen of it.
     fn of(usable: &Usable<'_>) -> Self {
-        let (mut sum, mut count, mut slots) = (0.0, 0.0, 1);
+        let (mut sum, mut sum_ln, mut count, mut slots) = (0.0, 0.0, 0.0, 1);
         for (_, candidate) in usable.iter() {
             slots = slots.max(candidate.facts.slots);
             if let Some(service) = candidate.facts.service_nanos {
                 sum += service;
+                sum_ln += candidate.facts.typical_nanos.unwrap_or(service).ln();
                 count += 1.0;
             }
         }
+        let (service_nanos, typical_nanos) = if count > 0.0 {
+            (sum / count, f64::exp(sum_ln / count))
+        } else {
+            (UNKNOWN_SERVICE_NANOS, UNKNOWN_SERVICE_NANOS)
+        };
         Self {
-            service_nanos: if count > 0.0 {
-                sum / count
-            } else {
-                UNKNOWN_SERVICE_NANOS
-            },
+            service_nanos,
+            typical_nanos,
             slots: f64::from(slots),
         }
     }
@@ -125,7 +129,8 @@ impl Usual {
         let facts = &candidate.facts;
         let usual = self.service_nanos;
         let own = facts.service_nanos.unwrap_or(usual);
-        let alike = own < usual * EQUALLY_FAST && usual < own * EQUALLY_FAST;
+        let ratio = facts.typical_nanos.unwrap_or(self.typical_nanos) / self.typical_nanos;
+        let alike = (1.0 / EQUALLY_FAST..EQUALLY_FAST).contains(&ratio);
         if alike || !facts.service_is_sure {
             (usual, self.slots)
         } else {

@@ -102,6 +102,9 @@ pub struct Facts {
     pub slots: u32,
     /// Nanoseconds in which it serves one hop; `None` if not known.
     pub service_nanos: Option<f64>,
+    /// The same, but that a few outliers move it little: what tells a slower replica from one that had a bad moment. `None` if
+    /// not known.
+    pub typical_nanos: Option<f64>,
     /// Enough hops say so to tell it from chance: one slow hop, to a replica that was just started, is not.
     pub service_is_sure: bool,
     /// Pulls of payloads to it under way, in nanoseconds that they take.
@@ -290,7 +293,12 @@ impl Load {
             } else {
                 self.pace.service_nanos(now_nanos)
             },
-            service_is_sure: fed_service > 0 || self.pace.is_sure(),
+            typical_nanos: if fed_service > 0 {
+                Some(fed_service as f64)
+            } else {
+                self.pace.typical_nanos(now_nanos)
+            },
+            service_is_sure: fed_service > 0 || self.pace.is_sure(now_nanos),
             pulling_nanos: pulling.saturating_add(others_pulling),
             stalled_nanos: if own > 0 { stalled } else { 0 },
             busy: standing.busy,

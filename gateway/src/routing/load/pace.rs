@@ -8,6 +8,10 @@ const SERVICE_HOPS: u32 = 32;
 /// A service time of fewer hops may be chance.
 const SURE_HOPS: u32 = 8;
 
+/// A service time that no hop confirmed for so long tells its replica from others no more: one that was slow once, because
+/// all came to it, would else never be asked again. What comes then counts for more than what was before.
+const SURE_NANOS: u64 = 1_000_000_000;
+
 /// A service time that no hop confirmed for so long is not known any more: what it says of then may not hold now.
 const SERVICE_KEPT_NANOS: u64 = 10_000_000_000;
 
@@ -37,6 +41,8 @@ const OPTIMISM: f64 = 1.0;
 pub(super) struct Pace {
     /// Bits of an `f64`, nanoseconds; 0 if not known.
     service: AtomicU64,
+    /// Bits of an `f64`: the average of the logarithms, which a few outliers move little.
+    service_ln: AtomicU64,
     served: AtomicU32,
     sampled_nanos: AtomicU64,
     slots: AtomicU32,
@@ -70,6 +76,7 @@ impl Pace {
     pub(super) fn new() -> Self {
         Self {
             service: AtomicU64::new(0),
+            service_ln: AtomicU64::new(0),
             served: AtomicU32::new(0),
             sampled_nanos: AtomicU64::new(0),
             slots: AtomicU32::new(1),
@@ -82,13 +89,23 @@ impl Pace {
     /// Nanoseconds that the replica serves one hop; `None` if not known.
     pub(super) fn service_nanos(&self, now_nanos: u64) -> Option<f64> {
         let service = f64::from_bits(self.service.load(Ordering::Relaxed));
-        let age = now_nanos.saturating_sub(self.sampled_nanos.load(Ordering::Relaxed));
-        (service > 0.0 && age <= SERVICE_KEPT_NANOS).then_some(service)
+        (service > 0.0 && self.age(now_nanos) <= SERVICE_KEPT_NANOS).then_some(service)
+    }
+
+    /// Nanoseconds that one hop typically takes, whatever a few outliers took; `None` if not known.
+    pub(super) fn typical_nanos(&self, now_nanos: u64) -> Option<f64> {
+        self.service_nanos(now_nanos)?;
+        Some(f64::from_bits(self.service_ln.load(Ordering::Relaxed)).exp())
     }
 
     /// Enough hops were served for the service time to be more than chance.
-    pub(super) fn is_sure(&self) -> bool {
-        self.served.load(Ordering::Relaxed) >= SURE_HOPS
+    pub(super) fn is_sure(&self, now_nanos: u64) -> bool {
+        self.served.load(Ordering::Relaxed) >= SURE_HOPS && self.age(now_nanos) <= SURE_NANOS
+    }
+
+    /// Since the last hop that was served, in nanoseconds.
+    fn age(&self, now_nanos: u64) -> u64 {
+        now_nanos.saturating_sub(self.sampled_nanos.load(Ordering::Relaxed))
     }
 
     /// How many hops the replica serves at once. At least 1; one more than is known where it was never tried.
@@ -140,12 +157,20 @@ impl Pace {
         let work = (latency - pulls).max(latency / 16.0);
         let service = work * slots / crowd.max(slots);
         let known = f64::from_bits(self.service.load(Ordering::Relaxed));
-        let served = self.served.load(Ordering::Relaxed).saturating_add(1);
+        let served = match self.served.load(Ordering::Relaxed) {
+            served if self.age(now_nanos) > SURE_NANOS => served.min(SURE_HOPS / 2),
+            served => served,
+        };
+        let served = served.saturating_add(1);
         let next = if known > 0.0 {
             known + (service - known) / f64::from(served.min(SERVICE_HOPS))
         } else {
             service
         };
+        let known_ln = f64::from_bits(self.service_ln.load(Ordering::Relaxed));
+        let weight = 1.0 / f64::from(served.min(SERVICE_HOPS));
+        let next_ln = known_ln + (service.ln() - known_ln) * weight;
+        self.service_ln.store(next_ln.to_bits(), Ordering::Relaxed);
         self.served.store(served, Ordering::Relaxed);
         self.service.store(next.to_bits(), Ordering::Relaxed);
         self.sampled_nanos.store(now_nanos, Ordering::Relaxed);
