@@ -66,8 +66,16 @@ impl Leg<'_, '_> {
             origin: self.origin.clone(),
             data,
         };
-        let asked = Box::pin(links.attempt(node, &attempt));
-        let answer = within(bound + ANSWERS_LATE, began, payload, asked).await;
+        let sent = Instant::now();
+        let asked = Box::pin(async {
+            let (answer, came) = tokio::join!(links.attempt(node, &attempt), came_at(payload));
+            (answer, came)
+        });
+        let answered = within(bound + ANSWERS_LATE, began, payload, asked).await;
+        let (answer, came) = match answered {
+            None => (None, sent),
+            Some((answer, came)) => (Some(answer), came),
+        };
         let one = match answer {
             None => Try::failed(&SendError::Timeout(bound)),
             Some(Ok(PeerAnswer::NotMine(why))) => {
@@ -86,11 +94,17 @@ impl Leg<'_, '_> {
                 );
                 return None;
             }
-            Some(Err(PeerError::Broke(why))) => Try {
-                outcome: Outcome::Failed,
-                ..Try::ours(&format!("dispatch error: {why}"))
-            },
-            Some(Ok(PeerAnswer::Answered { status, result })) => {
+            // The gateway's failure, and not the replica's.
+            Some(Err(PeerError::Broke(why))) => Try::ours(&format!("dispatch error: {why}")),
+            Some(Ok(PeerAnswer::Answered {
+                status,
+                result,
+                arrived_before,
+            })) => {
+                if let Some(arrived_before) = arrived_before {
+                    let way = sent.elapsed().saturating_sub(arrived_before);
+                    self.measure(node, came.saturating_duration_since(sent), way);
+                }
                 let result = self.by_answer(links, result);
                 match StatusCode::from_u16(status) {
                     Ok(status) => Try::answered(status, result),
@@ -143,6 +157,16 @@ impl Leg<'_, '_> {
         }
     }
 
+    /// The payload took `way` to get to `node`, and was all here `came` after the attempt began. Only what did not wait for its
+    /// sender says something of the link.
+    fn measure(&self, node: &str, came: Duration, way: Duration) {
+        if came < way / 8 {
+            let nanos = u64::try_from(way.as_nanos()).unwrap_or(u64::MAX);
+            let router = &self.hop.state.router;
+            router.observe(node, self.event.payload.len(), nanos);
+        }
+    }
+
     /// Room for a small reply.
     fn leased(&self, payload: Payload) -> Result<Payload, Failure> {
         let Hop { state, lane, .. } = self.hop;
@@ -182,4 +206,13 @@ fn failure(failed: Failed) -> Failure {
         retry_after,
         gone: false,
     }
+}
+
+/// When all of a payload was here.
+async fn came_at(payload: &Payload) -> Instant {
+    if let Some(stored) = payload.stored() {
+        // If it breaks, the attempt does, and says so.
+        let _ = stored.completed().await;
+    }
+    Instant::now()
 }

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 use towpath_channels::Settlement;
 use towpath_config::topology::Presentation;
-use towpath_event::{Event, Message, Payload, ReadError};
+use towpath_event::{Event, Message, Payload, Progress, ReadError};
 use towpath_payloads::{Begin, Draw, StoreError};
 
 use super::attempt::{Kind, Leg};
@@ -102,9 +102,10 @@ impl ForPeers {
             settlement: Settlement::default(),
         };
         let leg = Leg::for_peer(&hop, kind, to);
+        let (comes, mut arrived) = (is_growing(&leg.event.payload), None);
         let mut seat = match route.sit(&to.policy, state.router.clock()).await {
             Ok(seat) => seat,
-            Err(error) => return answer(Try::failed(&error), &self.links, from),
+            Err(error) => return answer(Try::failed(&error), arrived, &self.links, from),
         };
         let one = match leg.view().await {
             Ok(view) => {
@@ -115,6 +116,7 @@ impl ForPeers {
                     () = arrives(&leg.event.payload) => {
                         seat.iter_mut().for_each(Seat::pulled);
                         sent.pulled();
+                        arrived = comes.then(Instant::now);
                         exchange.await
                     }
                 }
@@ -128,8 +130,13 @@ impl ForPeers {
             seat.end(one.outcome);
         }
         drop(sent);
-        answer(one, &self.links, from)
+        answer(one, arrived, &self.links, from)
     }
+}
+
+fn is_growing(payload: &Payload) -> bool {
+    let stored = payload.stored();
+    stored.is_some_and(|stored| stored.progress() == Progress::Growing)
 }
 
 /// The whole payload is here, or never will be.
@@ -140,7 +147,7 @@ async fn arrives(payload: &Payload) {
     }
 }
 
-fn answer(one: Try, links: &Links, from: &Arc<str>) -> PeerAnswer {
+fn answer(one: Try, arrived: Option<Instant>, links: &Links, from: &Arc<str>) -> PeerAnswer {
     let Some(status) = one.status else {
         let failure = match one.result {
             Ok(_) => Failure::gone(),
@@ -166,6 +173,7 @@ fn answer(one: Try, links: &Links, from: &Arc<str>) -> PeerAnswer {
     PeerAnswer::Answered {
         status: status.as_u16(),
         result,
+        arrived_before: arrived.map(|arrived| arrived.elapsed()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
+use std::sync::atomic::{Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
@@ -102,6 +103,9 @@ impl Slot {
             });
             granted
         };
+        // A place may have become free before this hop was in the queue.
+        fence(Ordering::SeqCst);
+        self.grant();
         let _waits = Waits(&self.load);
         // A waiter is let go of only with a place.
         let closed = NoChoice::QueueFull {
@@ -172,7 +176,9 @@ impl Seat {
         if let Some(ticket) = self.ticket.take() {
             let (load, now) = (&self.slot.load, self.clock.now());
             load.end(ticket, outcome, &self.policy.outlier, now);
-            if self.policy.replica_concurrency.is_some() {
+            // Others may wait here under a policy that is not this hop's.
+            fence(Ordering::SeqCst);
+            if load.is_waited_for() {
                 self.slot.grant();
             }
         }

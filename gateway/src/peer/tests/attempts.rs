@@ -28,10 +28,12 @@ async fn an_attempt_and_its_answer_come_as_they_were_sent() {
     for answer in [
         PeerAnswer::Answered {
             status: 200,
+            arrived_before: None,
             result: AnswerResult::Reply(Box::new(reply)),
         },
         PeerAnswer::Answered {
             status: 503,
+            arrived_before: None,
             result: AnswerResult::Failed(failed),
         },
         PeerAnswer::NoAnswer {

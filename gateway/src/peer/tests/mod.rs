@@ -98,6 +98,7 @@ impl Attempts for Scripted {
             let answer = self.answer.lock().unwrap().take();
             answer.unwrap_or(PeerAnswer::Answered {
                 status: 202,
+                arrived_before: None,
                 result: AnswerResult::Taken,
             })
         })

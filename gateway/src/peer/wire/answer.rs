@@ -18,6 +18,8 @@ pub(crate) enum PeerAnswer {
         status: u16,
         /// What it means.
         result: AnswerResult,
+        /// How long before this answer all of the data was there, if it had to be pulled: what came before that is the way.
+        arrived_before: Option<Duration>,
     },
     /// It gave none.
     NoAnswer {
@@ -86,6 +88,7 @@ pub(crate) enum NoAnswerKind {
 
 const RESULT: &str = "towpath-result";
 const STATUS: &str = "towpath-status";
+const ARRIVED: &str = "towpath-arrived-before";
 const KIND: &str = "towpath-kind";
 const CODE: &str = "towpath-code";
 const RETRYABLE: &str = "towpath-retryable";
@@ -114,8 +117,15 @@ impl PeerAnswer {
                 head.put(KIND, kind.as_str().as_bytes())?;
                 Data::Inline(message.into())
             }
-            Self::Answered { status, result } => {
+            Self::Answered {
+                status,
+                result,
+                arrived_before,
+            } => {
                 head.put_text(STATUS, status)?;
+                if let Some(arrived_before) = arrived_before {
+                    head.put_text(ARRIVED, nanos(arrived_before))?;
+                }
                 result.write(&mut head)?
             }
         };
@@ -146,7 +156,15 @@ impl PeerAnswer {
             _ => return Err(WireError::Value(RESULT)),
         };
         let status = head.parsed(STATUS, number)?;
-        Ok(Self::Answered { status, result })
+        let arrived_before = match head.text(ARRIVED)? {
+            Some(text) => Some(duration(text).ok_or(WireError::Value(ARRIVED))?),
+            None => None,
+        };
+        Ok(Self::Answered {
+            status,
+            result,
+            arrived_before,
+        })
     }
 }
 

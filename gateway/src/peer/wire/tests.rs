@@ -156,7 +156,13 @@ fn answer() -> impl Strategy<Value = PeerAnswer> {
         Just(NoAnswerKind::Gone),
     ];
     prop_oneof![
-        (any::<u16>(), result).prop_map(|(status, result)| PeerAnswer::Answered { status, result }),
+        (any::<u16>(), result, proptest::option::of(any::<u64>())).prop_map(
+            |(status, result, nanos)| PeerAnswer::Answered {
+                status,
+                result,
+                arrived_before: nanos.map(Duration::from_nanos),
+            }
+        ),
         (kind, any::<String>()).prop_map(|(kind, message)| PeerAnswer::NoAnswer { kind, message }),
         any::<String>().prop_map(PeerAnswer::NotMine),
     ]
@@ -211,6 +217,7 @@ fn a_structured_event_stays_what_it_is() {
     let event = read_structured(&Bytes::from_static(sent)).unwrap();
     let answer = PeerAnswer::Answered {
         status: 200,
+        arrived_before: None,
         result: AnswerResult::Reply(Box::new(PeerReply {
             attributes: event.attributes,
             headers: PassThrough::default(),
@@ -242,6 +249,7 @@ fn a_head_over_the_limit_is_not_sent() {
     let long = "x".repeat(MAX_HEAD);
     let answer = PeerAnswer::Answered {
         status: 200,
+        arrived_before: None,
         result: AnswerResult::Reply(Box::new(PeerReply {
             attributes: attributes.with("subject", long.as_str()).unwrap(),
             headers: PassThrough::default(),

@@ -1,6 +1,6 @@
 //! Which candidates may serve: not tried, not left out, not busy, with room; and what gives way when none is.
 
-use towpath_config::topology::{Policy, Strategy};
+use towpath_config::topology::{Policy, Strategy, Weights};
 
 use super::{Candidate, NoChoice, Reason};
 
@@ -34,6 +34,8 @@ pub(super) struct Usable<'a> {
     /// Decides who takes part of those in their slow start; `None` if nobody would.
     dice: Option<u64>,
     tried: bool,
+    /// Only those with a weight: at least one of them can serve, if only after a wait.
+    listed_only: bool,
 }
 
 /// Which of the candidates that are down or ejected stay out: those worse than `badness`, and of those as bad the first
@@ -62,7 +64,9 @@ impl<'a> Usable<'a> {
             kind: Kind::Fit,
             dice: Some(dice),
             tried: candidates.iter().any(|candidate| candidate.excluded),
+            listed_only: false,
         };
+        usable.listed_only = usable.has_listed();
         let best = usable.kinds().map(|(_, _, kind)| kind).min();
         usable.kind = best.ok_or_else(|| usable.why_none())?;
         if usable.iter().next().is_none() {
@@ -123,7 +127,8 @@ impl<'a> Usable<'a> {
                 let out = self.left_out.has(candidate, &mut equals);
                 let full = self.is_full(candidate);
                 let no_room = full && candidate.facts.queued >= self.policy.replica_queue;
-                if candidate.excluded || no_room {
+                let unlisted = self.listed_only && candidate.weight == 0;
+                if candidate.excluded || no_room || unlisted {
                     return None;
                 }
                 let kind = match (out, candidate.facts.busy, full) {
@@ -133,6 +138,18 @@ impl<'a> Usable<'a> {
                     (false, false, false) => Kind::Fit,
                 };
                 Some((index, candidate, kind))
+            })
+    }
+
+    /// Weights are by replica, and one that has a weight can serve.
+    fn has_listed(&self) -> bool {
+        let by_replica = matches!(
+            self.policy.strategy,
+            Strategy::Weighted(Weights::Replicas(_))
+        );
+        by_replica
+            && self.kinds().any(|(_, candidate, kind)| {
+                candidate.weight > 0 && matches!(kind, Kind::Fit | Kind::Full)
             })
     }
 

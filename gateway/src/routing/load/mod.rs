@@ -223,6 +223,11 @@ impl Load {
         let _ = self.queued.fetch_update(order, read, fewer);
     }
 
+    /// A hop waits for the replica.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.queued.load(Ordering::Relaxed) > 0
+    }
+
     /// What active checks say, from now on.
     pub fn set_health(&self, health: Health) {
         self.standing.set_health(health);
