@@ -58,7 +58,12 @@ const MAY_USE: &[(&str, &str, &[&str])] = &[
     ),
     // black box: what tests the binary sees nothing of its inside
     ("towpath-harness", "tests/harness", &[]),
-    ("towpath-bench", "tests/bench", &["towpath-harness"]),
+    // its simulation drives the gateway's own choice of replica
+    (
+        "towpath-bench",
+        "tests/bench",
+        &["towpath-harness", "towpath-gateway", "towpath-config"],
+    ),
     // in tests: the settings' names, for the check that they are documented, and the parsers, for the seeds of the fuzzer
     ("xtask", "tests/xtask", &["towpath-event", "towpath-config"]),
 ];

@@ -301,8 +301,9 @@ fn inline(data: &'static str) -> Data {
 /// Waits until `is_so`, without a pause that guesses how long it takes.
 async fn until(mut is_so: impl FnMut() -> bool) {
     let waiting = async {
+        let mut look = tokio::time::interval(Duration::from_millis(1));
         while !is_so() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            look.tick().await;
         }
     };
     let waited = tokio::time::timeout(Duration::from_secs(10), waiting).await;
