@@ -165,9 +165,7 @@ impl FromStr for Place {
     fn from_str(text: &str) -> Result<Self, InvalidClaim> {
         let place = match text.split_once(':') {
             None if text == "memory" => Some(Self::Memory),
-            Some(("gateway", node)) if is_name(node, NODE_NAME) => {
-                Some(Self::Gateway(node.into()))
-            }
+            Some(("gateway", node)) if is_name(node, NODE_NAME) => Some(Self::Gateway(node.into())),
             Some((kind, name)) if is_store_name(name) => match kind {
                 "node" => Some(Self::Node(name.into())),
                 "object" => Some(Self::Object(name.into())),

@@ -3,7 +3,10 @@
 
 mod adaptive;
 mod among;
+mod finish;
 mod reason;
+#[cfg(test)]
+mod tests;
 mod usable;
 mod weight;
 

@@ -1,13 +1,20 @@
 //! What is known of one replica: what is in flight there, its pace, whether it can take hops. Outlives every snapshot.
 
+mod average;
+mod fed;
 mod link;
 mod pace;
+mod slots;
 mod standing;
+#[cfg(test)]
+mod tests;
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use fed::Fed;
+pub use fed::{Detail, FEED_EVERY_NANOS, Feed};
 pub use link::{ELSEWHERE_BYTES_PER_SECOND, Link, SAME_ZONE_BYTES_PER_SECOND, assumed};
 use pace::{Pace, Sample};
 use standing::Standing;
@@ -33,17 +40,6 @@ pub struct Load {
     fed: Fed,
 }
 
-/// What the owner's feed said last.
-#[derive(Debug, Default)]
-struct Fed {
-    /// When; 0 for never, or the feed was lost.
-    at_nanos: AtomicU64,
-    others: AtomicU32,
-    others_pulling_nanos: AtomicU64,
-    service_nanos: AtomicU64,
-    slots: AtomicU32,
-}
-
 /// One hop at a replica. Hand it to [`Load::end`], also when the hop is given up: a ticket that is dropped stays in flight for
 /// ever, so keep it in something that ends it when dropped.
 #[must_use = "a ticket that is dropped stays in flight for ever: hand it to `Load::end`"]
@@ -55,6 +51,7 @@ pub struct Ticket {
     /// Of `pull_nanos`, what still counts as under way.
     pulling_nanos: u64,
     pulls_before_nanos: u64,
+    stalled_nanos: u64,
     probe: bool,
 }
 
@@ -76,21 +73,6 @@ pub enum Outcome {
     Abandoned,
 }
 
-/// What an owner says of a replica to one gateway that has it as a candidate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Feed {
-    /// Hops in flight and waiting there, of every gateway.
-    pub in_flight: u32,
-    /// Those of the gateway that is told.
-    pub yours: u32,
-    /// Pulls of the other gateways under way, in nanoseconds that they take.
-    pub others_pulling_nanos: u64,
-    /// [`Facts::service_nanos`] at the owner; 0 if it does not know.
-    pub service_nanos: u64,
-    /// [`Facts::slots`] at the owner; 0 if it does not know.
-    pub slots: u32,
-}
-
 /// All of a load that `choose` reads, at one moment.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Facts {
@@ -98,15 +80,24 @@ pub struct Facts {
     pub in_flight: u32,
     /// Hops of this gateway that wait because `replica_concurrency` is reached.
     pub queued: u32,
-    /// How many hops it serves at once, as estimated. At least 1.
+    /// As many as `in_flight`, but what the owner told of others is weighed by how long ago that was.
+    pub in_flight_expected: f64,
+    /// How many hops it serves at once, as estimated. At least 1; where that is not sure, as many as should be tried.
     pub slots: u32,
+    /// Whether both fewer and more hops at once than `slots` were seen.
+    pub slots_sure: bool,
     /// Nanoseconds in which it serves one hop; `None` if not known.
     pub service_nanos: Option<f64>,
-    /// The same, but that a few outliers move it little: what tells a slower replica from one that had a bad moment. `None` if
-    /// not known.
-    pub typical_nanos: Option<f64>,
-    /// Enough hops say so to tell it from chance: one slow hop, to a replica that was just started, is not.
-    pub service_is_sure: bool,
+    /// Standard error of `service_nanos`, as a share of it; `None` after too few hops.
+    pub service_error: Option<f64>,
+    /// Variance of service times as a share of their squared mean, where this gateway sees every hop; `None` elsewhere.
+    pub service_spread: Option<f64>,
+    /// Average nanoseconds from one answer to the next while hops wait there; `None` if too few did.
+    pub turn_nanos: Option<f64>,
+    /// Average nanoseconds from the beginning of one hop there to that of the next; `None` if not known.
+    pub between_nanos: Option<f64>,
+    /// For how long no hop of this gateway has begun there, in nanoseconds.
+    pub since_begun_nanos: u64,
     /// Pulls of payloads to it under way, in nanoseconds that they take.
     pub pulling_nanos: u64,
     /// For how long no hop of this gateway has ended there although some are in flight, in nanoseconds; 0 if none is.
@@ -134,7 +125,7 @@ impl Load {
             queued: AtomicU32::new(0),
             pulling_nanos: AtomicU64::new(0),
             moved_nanos: AtomicU64::new(0),
-            pace: Pace::new(),
+            pace: Pace::default(),
             standing: Standing::default(),
             fed: Fed::default(),
         }
@@ -163,14 +154,14 @@ impl Load {
             self.moved_nanos.store(now_nanos, Ordering::Relaxed);
         }
         let pulls_before = self.pulling_nanos.fetch_add(pull_nanos, Ordering::Relaxed);
-        let others = self.fed.others.load(Ordering::Relaxed);
-        let others_pull = self.fed.others_pulling_nanos.load(Ordering::Relaxed);
+        self.pace.begin(now_nanos);
         Ticket {
             began_nanos: now_nanos,
-            crowd: before.saturating_add(others).saturating_add(1),
+            crowd: before.saturating_add(self.fed.others()).saturating_add(1),
             pull_nanos,
             pulling_nanos: pull_nanos,
-            pulls_before_nanos: pulls_before.saturating_add(others_pull),
+            pulls_before_nanos: pulls_before.saturating_add(self.fed.others_pulling_nanos()),
+            stalled_nanos: now_nanos.saturating_sub(self.moved_nanos.load(Ordering::Relaxed)),
             probe: self.standing.begin(),
         }
     }
@@ -241,32 +232,36 @@ impl Load {
 
     /// The owner's newest word. It holds until the next, since only changes are sent, or until [`Load::feed_lost`].
     pub fn feed(&self, feed: &Feed, now_nanos: u64) {
-        let others = feed.in_flight.saturating_sub(feed.yours);
-        let fed = &self.fed;
-        fed.others.store(others, Ordering::Relaxed);
-        fed.others_pulling_nanos
-            .store(feed.others_pulling_nanos, Ordering::Relaxed);
-        fed.service_nanos
-            .store(feed.service_nanos, Ordering::Relaxed);
-        fed.slots.store(feed.slots, Ordering::Relaxed);
-        fed.at_nanos.store(now_nanos.max(1), Ordering::Relaxed);
+        self.fed.take(feed, now_nanos);
+    }
+
+    /// What the owner estimates beyond that; it holds as long.
+    pub fn feed_detail(&self, detail: &Detail) {
+        self.fed.take_detail(detail);
     }
 
     /// The owner is gone: only what this gateway sees counts.
     pub fn feed_lost(&self) {
-        let fed = &self.fed;
-        fed.at_nanos.store(0, Ordering::Relaxed);
-        fed.others.store(0, Ordering::Relaxed);
-        fed.others_pulling_nanos.store(0, Ordering::Relaxed);
-        fed.service_nanos.store(0, Ordering::Relaxed);
-        fed.slots.store(0, Ordering::Relaxed);
+        self.fed.lose();
+    }
+
+    /// What an owner tells beside the [`Feed`], rounded so that it changes seldom.
+    #[must_use]
+    pub fn detail(&self, now_nanos: u64) -> Detail {
+        let spread = |spread: f64| rounded((spread * 1e3) as u64).max(1) as u32;
+        let nanos = |time: Option<f64>| rounded(time.unwrap_or_default() as u64);
+        Detail {
+            slots_sure: self.pace.slots().is_sure(),
+            service_spread_permille: self.pace.spread().map_or(0, spread),
+            turn_nanos: nanos(self.pace.turn_nanos(now_nanos)),
+            between_nanos: nanos(self.pace.between_nanos(now_nanos)),
+        }
     }
 
     /// When the feed last said something; `None` if there is none. For people: a feed that is silent has nothing new.
     #[must_use]
     pub fn fed_nanos(&self) -> Option<u64> {
-        let at = self.fed.at_nanos.load(Ordering::Relaxed);
-        (at > 0).then_some(at)
+        self.fed.at_nanos()
     }
 
     /// Latency that jumps to peaks and decays by the factor e in 10 s, in nanoseconds; 0 if nothing was served yet.
@@ -280,31 +275,25 @@ impl Load {
     pub fn facts(&self, now_nanos: u64) -> Facts {
         let own = self.in_flight.load(Ordering::Relaxed);
         let standing = self.standing.seen(now_nanos);
-        let fed_service = self.fed.service_nanos.load(Ordering::Relaxed);
-        let fed_slots = self.fed.slots.load(Ordering::Relaxed);
         let stalled = now_nanos.saturating_sub(self.moved_nanos.load(Ordering::Relaxed));
         let pulling = self.pulling_nanos.load(Ordering::Relaxed);
-        let others_pulling = self.fed.others_pulling_nanos.load(Ordering::Relaxed);
+        let estimates = self.estimates(now_nanos);
         Facts {
-            in_flight: own.saturating_add(self.fed.others.load(Ordering::Relaxed)),
+            in_flight: own.saturating_add(self.fed.others()),
+            in_flight_expected: f64::from(own) + self.fed.others_expected(now_nanos),
             queued: self.queued.load(Ordering::Relaxed),
-            slots: if fed_slots > 0 {
-                fed_slots
-            } else {
-                self.pace.slots()
-            },
-            service_nanos: if fed_service > 0 {
-                Some(fed_service as f64)
-            } else {
-                self.pace.service_nanos(now_nanos)
-            },
-            typical_nanos: if fed_service > 0 {
-                Some(fed_service as f64)
-            } else {
-                self.pace.typical_nanos(now_nanos)
-            },
-            service_is_sure: fed_service > 0 || self.pace.is_sure(now_nanos),
-            pulling_nanos: pulling.saturating_add(others_pulling),
+            slots: estimates.slots,
+            slots_sure: estimates.slots_sure,
+            service_nanos: estimates.service_nanos,
+            service_error: estimates.service_error,
+            service_spread: self.pace.spread().filter(|_| self.fed.at_nanos().is_none()),
+            turn_nanos: estimates.turn_nanos,
+            between_nanos: self
+                .fed
+                .between_nanos()
+                .or_else(|| self.pace.between_nanos(now_nanos)),
+            since_begun_nanos: self.pace.since_begun_nanos(now_nanos),
+            pulling_nanos: pulling.saturating_add(self.fed.others_pulling_nanos()),
             stalled_nanos: if own > 0 { stalled } else { 0 },
             busy: standing.busy,
             down: standing.down,
@@ -315,6 +304,47 @@ impl Load {
                 .map(|since| now_nanos.saturating_sub(since)),
         }
     }
+
+    /// The owner's estimates if it told any, since it sees every hop; else our own.
+    fn estimates(&self, now_nanos: u64) -> Estimates {
+        let fed = &self.fed;
+        let own = self.pace.service(now_nanos);
+        let (service_nanos, service_error) = match fed.service_nanos() {
+            Some(service) => (Some(service), fed.service_error()),
+            None => (own.map(|own| own.mean), own.and_then(|own| own.error)),
+        };
+        match fed.slots() {
+            Some(slots) => Estimates {
+                slots,
+                slots_sure: fed.slots_sure(),
+                service_nanos,
+                service_error,
+                turn_nanos: fed.turn_nanos(),
+            },
+            None => Estimates {
+                slots: self.pace.slots().to_try(),
+                slots_sure: self.pace.slots().is_sure(),
+                service_nanos,
+                service_error,
+                turn_nanos: self.pace.turn_nanos(now_nanos),
+            },
+        }
+    }
+}
+
+/// What is estimated of a replica.
+struct Estimates {
+    slots: u32,
+    slots_sure: bool,
+    service_nanos: Option<f64>,
+    service_error: Option<f64>,
+    turn_nanos: Option<f64>,
+}
+
+/// The four highest bits of a figure: within 7 %.
+fn rounded(figure: u64) -> u64 {
+    let dropped = (u64::BITS - figure.leading_zeros()).saturating_sub(4);
+    figure >> dropped << dropped
 }
 
 impl Ticket {
@@ -324,6 +354,7 @@ impl Ticket {
             crowd: self.crowd,
             pull_nanos: self.pull_nanos,
             pulls_before_nanos: self.pulls_before_nanos,
+            stalled_nanos: self.stalled_nanos,
         }
     }
 }

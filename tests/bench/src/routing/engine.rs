@@ -126,7 +126,8 @@ impl<'a> Engine<'a> {
             }
         }
         let hops = self.hops.iter();
-        hops.map(|hop| hop.done_nanos - hop.arrival.at_nanos).collect()
+        hops.map(|hop| hop.done_nanos - hop.arrival.at_nanos)
+            .collect()
     }
 
     fn at(&mut self, nanos: u64, happening: Happening) {
@@ -136,8 +137,7 @@ impl<'a> Engine<'a> {
 
     /// A decider that owns the replica counts with the owner; one alone owns all.
     fn is_owner(&self, decider: usize, replica: usize) -> bool {
-        self.cell.deciders == 1
-            || (self.knowledge != Knowledge::Own && decider == replica)
+        self.cell.deciders == 1 || (self.knowledge != Knowledge::Own && decider == replica)
     }
 
     fn arrives(&mut self, index: usize) {

@@ -132,9 +132,8 @@ impl Figures {
 impl Measured {
     /// Mean and 99th percentile of `figures` over the least of any fixed strategy.
     fn ratios(&self, figures: &Figures) -> (f64, f64) {
-        let least = |value: fn(&Figures) -> f64| {
-            self.fixed.iter().map(value).fold(f64::INFINITY, f64::min)
-        };
+        let least =
+            |value: fn(&Figures) -> f64| self.fixed.iter().map(value).fold(f64::INFINITY, f64::min);
         (
             figures.mean_millis / least(|figures| figures.mean_millis),
             figures.p99_millis / least(|figures| figures.p99_millis),
@@ -143,8 +142,12 @@ impl Measured {
 
     /// The fixed strategy with the least mean.
     fn best(&self) -> &'static str {
-        let means = |one: &&Figures, other: &&Figures| one.mean_millis.total_cmp(&other.mean_millis);
-        self.fixed.iter().min_by(means).map_or("", |best| best.way.name())
+        let means =
+            |one: &&Figures, other: &&Figures| one.mean_millis.total_cmp(&other.mean_millis);
+        self.fixed
+            .iter()
+            .min_by(means)
+            .map_or("", |best| best.way.name())
     }
 }
 

@@ -110,13 +110,7 @@ impl Decider {
         }
     }
 
-    fn adaptive(
-        &mut self,
-        cell: &Cell,
-        facts: &[Facts],
-        links: &[Link],
-        data_at: usize,
-    ) -> Chosen {
+    fn adaptive(&mut self, cell: &Cell, facts: &[Facts], links: &[Link], data_at: usize) -> Chosen {
         let candidates: Vec<_> = facts
             .iter()
             .zip(links)
