@@ -59,7 +59,7 @@ pub(crate) enum Command {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RoutingOptions {
     /// Events of one run. 1000 to 1000000.
-    #[arg(long, value_parser = parse_events, default_value = "5000")]
+    #[arg(long, value_parser = parse_events, default_value = "10000")]
     pub(crate) events: usize,
     /// Runs of each cell and strategy, with other events. 1 to 100.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100), default_value = "3")]
@@ -67,7 +67,8 @@ pub(crate) struct RoutingOptions {
     /// All combinations: nine times as many cells.
     #[arg(long)]
     pub(crate) whole: bool,
-    /// Every twelfth cell, one run of 2,000 events: less than half a minute without optimisation.
+    /// Every thirteenth cell, one run of 2,000 events: half a minute without optimisation. The bars do not hold: replicas get to
+    /// be known for most of it.
     #[arg(long, conflicts_with_all = ["events", "rounds", "whole"])]
     pub(crate) smoke: bool,
     /// Folder for the JSON and the Markdown; without it, `target/bench`.

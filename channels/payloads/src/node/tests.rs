@@ -233,14 +233,20 @@ async fn what_rests_gets_a_file_when_one_is_needed() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_written_stays_in_memory() {
+async fn what_cannot_be_written_stays_in_memory_until_it_can() {
     let (dir, store) = store_of(32 << 20);
     let payload = resting(&store, 2 * MIB, MIB).await;
     let folder = dir.path().join("in").join(&*store.store_ids()[0]);
-    std::fs::remove_dir(&folder).unwrap();
+    let in_the_way = folder.join(format!(".{}", payload.claim().id));
+    std::fs::write(&in_the_way, "").unwrap();
     let namespace = Arc::from("a");
     let refused = store.materialise(&payload, &namespace, Draw::Reply);
     refused.await.unwrap_err();
+    assert_eq!(payload.file(), None);
+    assert_eq!(read(&payload).await.concat(), vec![7; 2 * MIB]);
+    std::fs::remove_file(in_the_way).unwrap();
+    let shown = store.materialise(&payload, &namespace, Draw::Reply);
+    assert!(shown.await.unwrap().file().is_some());
     assert_eq!(read(&payload).await.concat(), vec![7; 2 * MIB]);
     drop(payload);
     all_comes_back(&store.inner).await;

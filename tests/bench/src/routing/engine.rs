@@ -5,7 +5,7 @@ use super::strategy::{Decider, Way};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use towpath_config::topology::Outlier;
-use towpath_gateway::routing::load::{Feed, Link, Load, Outcome, Ticket};
+use towpath_gateway::routing::load::{Detail, Feed, Link, Load, Outcome, Ticket};
 
 /// One way from gateway to gateway.
 const NETWORK_NANOS: u64 = 200_000;
@@ -15,7 +15,7 @@ const NETWORK_NANOS: u64 = 200_000;
 pub(super) enum Knowledge {
     /// Only what each sent itself.
     Own,
-    /// Owners tell of changes, at most once in so many nanoseconds.
+    /// Owners look for changes once in so many nanoseconds, and tell them.
     Feed { every_nanos: u64 },
 }
 
@@ -48,9 +48,9 @@ struct Replica {
     queue: VecDeque<usize>,
     /// In flight there, by decider.
     of: Vec<u32>,
-    told_nanos: Option<u64>,
     telling: bool,
-    said: VecDeque<Vec<Feed>>,
+    /// On its way to the deciders.
+    said: VecDeque<(Vec<Feed>, Detail)>,
 }
 
 /// One run of one cell with one way to decide.
@@ -239,7 +239,7 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// The owner tells at once if it was silent for long enough, else when it was.
+    /// The owner tells when it looks next; owners do so at different moments.
     fn changed(&mut self, index: usize) {
         let Knowledge::Feed { every_nanos } = self.knowledge else {
             return;
@@ -249,15 +249,15 @@ impl<'a> Engine<'a> {
             return;
         }
         replica.telling = true;
-        let earliest = replica.told_nanos.map_or(0, |told| told + every_nanos);
-        self.at(self.now.max(earliest), Happening::Tells(index));
+        let shift = every_nanos * (index as u64 % 16) / 16;
+        let looks = (self.now + shift) / every_nanos + 1;
+        self.at(looks * every_nanos - shift, Happening::Tells(index));
     }
 
     fn tells(&mut self, index: usize) {
         let facts = self.owners[index].facts(self.now);
         let replica = &mut self.replicas[index];
         replica.telling = false;
-        replica.told_nanos = Some(self.now);
         let feed = |yours: &u32| Feed {
             in_flight: facts.in_flight,
             yours: *yours,
@@ -268,16 +268,18 @@ impl<'a> Engine<'a> {
             slots: facts.slots,
         };
         let said = replica.of.iter().map(feed).collect();
-        replica.said.push_back(said);
+        let detail = self.owners[index].detail(self.now);
+        replica.said.push_back((said, detail));
         self.at(self.now + NETWORK_NANOS, Happening::Told(index));
     }
 
     fn told(&mut self, index: usize) {
-        let Some(said) = self.replicas[index].said.pop_front() else {
+        let Some((said, detail)) = self.replicas[index].said.pop_front() else {
             return;
         };
         for (loads, feed) in self.loads.iter().zip(&said) {
             loads[index].feed(feed, self.now);
+            loads[index].feed_detail(&detail);
         }
     }
 }

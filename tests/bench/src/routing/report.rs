@@ -94,11 +94,12 @@ impl Group {
         }
     }
 
-    /// Whether the bars hold for it: the other rows say what the feed is for.
+    /// Whether the bars hold for it: the other rows say what becomes of replicas that serve several at once, and what the
+    /// feed is for.
     fn has_bars(self) -> bool {
         match self {
-            Self::One | Self::Three | Self::OneFourSlots | Self::ThreeFourSlots => true,
-            Self::SlowFeed | Self::NoFeed => false,
+            Self::One | Self::Three => true,
+            Self::OneFourSlots | Self::ThreeFourSlots | Self::SlowFeed | Self::NoFeed => false,
         }
     }
 
@@ -227,7 +228,7 @@ impl Report {
         let mut out = String::new();
         writeln!(
             out,
-            "{} runs of {} events for each cell and strategy, the first tenth not counted. Ratios to the least of any fixed \
+            "{} runs of {} events for each cell and strategy, the first quarter not counted. Ratios to the least of any fixed \
              strategy in the same cell: bars {MEAN_BAR} for the mean, {P99_BAR} for the 99th percentile, 1.00 in the median cell.\n",
             self.plan.rounds, self.plan.events,
         )?;

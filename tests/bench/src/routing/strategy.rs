@@ -116,10 +116,10 @@ impl Decider {
             .zip(links)
             .enumerate()
             .map(|(replica, (facts, link))| {
-                let placement = if replica == data_at {
-                    Placement::SameNode
-                } else {
-                    Placement::SameZone
+                let placement = match cell.gigabits {
+                    _ if replica == data_at => Placement::SameNode,
+                    10 => Placement::SameZone,
+                    _ => Placement::Elsewhere,
                 };
                 Candidate {
                     facts: *facts,
@@ -142,7 +142,11 @@ impl Decider {
                 replica: choice.index,
                 pull_nanos: choice.pull_nanos,
             },
-            Err(error) => unreachable!("nothing bounds the replicas of the model: {error}"),
+            // nothing bounds the replicas of the model
+            Err(_) => Chosen {
+                replica: data_at,
+                pull_nanos: 0,
+            },
         }
     }
 
