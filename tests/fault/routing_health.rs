@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::net::TcpSocket;
 use tokio::task::JoinSet;
 use towpath_harness::manifest::channel_path;
 use towpath_harness::poll::{SOON, until};
@@ -178,8 +179,17 @@ async fn a_lone_replica_that_refused_is_tried_again() -> TestResult {
 async fn a_refused_connection_moves_on_in_the_same_attempt() -> TestResult {
     let mut pool = Pool::of("step", 3).await?;
     let all = pool.objects();
-    pool.replicas.remove(0).stop().await;
-    pool.replicas.remove(0).stop().await;
+    let mut refusing = Vec::new();
+    for _ in 0..2 {
+        let gone = pool.replicas.remove(0);
+        let address = gone.address();
+        gone.stop().await;
+        // Bound and not listened at: nobody else gets the port meanwhile.
+        let port = TcpSocket::new_v4()?;
+        port.set_reuseaddr(true)?;
+        port.bind(address)?;
+        refusing.push(port);
+    }
     let gateway = Gateway::with(objects(all, json!({}), json!({})))
         .start()
         .await?;

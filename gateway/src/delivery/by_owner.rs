@@ -179,7 +179,7 @@ impl Leg<'_, '_> {
 
     fn no_answer(&self, kind: NoAnswerKind, message: &str) -> Try {
         let (outcome, may_move_on) = match kind {
-            NoAnswerKind::Connect => (Outcome::Failed, true),
+            NoAnswerKind::Connect => (Outcome::Refused { retry_after: None }, true),
             NoAnswerKind::Timeout => (Outcome::TimedOut, false),
             NoAnswerKind::Broken => (Outcome::Failed, false),
             NoAnswerKind::Payload | NoAnswerKind::Gone => (Outcome::Abandoned, false),

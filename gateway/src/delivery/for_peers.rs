@@ -155,8 +155,8 @@ fn answer(one: Try, arrived: Option<Instant>, links: &Links, from: &Arc<str>) ->
         };
         let kind = match one.outcome {
             _ if failure.gone => NoAnswerKind::Gone,
+            _ if one.may_move_on => NoAnswerKind::Connect,
             Outcome::TimedOut => NoAnswerKind::Timeout,
-            Outcome::Failed if one.may_move_on => NoAnswerKind::Connect,
             Outcome::Failed => NoAnswerKind::Broken,
             Outcome::Served | Outcome::Refused { .. } | Outcome::Abandoned => NoAnswerKind::Payload,
         };

@@ -207,8 +207,9 @@ impl Try {
 
     pub(super) fn failed(error: &SendError) -> Self {
         let (outcome, may_move_on) = match error {
+            // Nobody is there now: as good as a 503, and others are asked first.
             SendError::Connect(_) | SendError::ConnectTimeout(_) | SendError::Tls(_) => {
-                (Outcome::Failed, true)
+                (Outcome::Refused { retry_after: None }, true)
             }
             SendError::Broken(_) => (Outcome::Failed, false),
             SendError::Timeout(_) => (Outcome::TimedOut, false),

@@ -154,13 +154,17 @@ async fn resting(store: &NodeStore, length: usize, chunk: usize) -> Arc<dyn SetA
         life: Life::Held,
         as_file: false,
     };
-    let mut writer = store.create(new).await.unwrap();
-    let mut whole = Bytes::from(vec![7; length]);
-    while !whole.is_empty() {
-        let next = whole.split_to(chunk.min(whole.len()));
-        writer.write(next).await.unwrap();
-    }
-    writer.finish().await.unwrap()
+    let store_it = async {
+        let mut writer = store.create(new).await.unwrap();
+        let mut whole = Bytes::from(vec![7; length]);
+        while !whole.is_empty() {
+            let next = whole.split_to(chunk.min(whole.len()));
+            writer.write(next).await.unwrap();
+        }
+        writer.finish().await.unwrap()
+    };
+    let stored = tokio::time::timeout(Duration::from_secs(30), store_it).await;
+    stored.expect("there is room sooner or later")
 }
 
 async fn read(payload: &Arc<dyn SetAside>) -> Vec<Bytes> {
@@ -246,7 +250,8 @@ async fn what_cannot_be_written_stays_in_memory_until_it_can() {
     assert_eq!(read(&payload).await.concat(), vec![7; 2 * MIB]);
     std::fs::remove_file(in_the_way).unwrap();
     let shown = store.materialise(&payload, &namespace, Draw::Reply);
-    assert!(shown.await.unwrap().file().is_some());
+    assert_eq!(shown.await.unwrap().claim(), payload.claim(), "no copy");
+    assert!(payload.file().is_some());
     assert_eq!(read(&payload).await.concat(), vec![7; 2 * MIB]);
     drop(payload);
     all_comes_back(&store.inner).await;
@@ -261,8 +266,7 @@ async fn others_find_room_beside_what_rests() {
         resting(&store, 3 * MIB, MIB).await,
         resting(&store, 3 * MIB, MIB).await,
     ];
-    let large = tokio::time::timeout(Duration::from_secs(30), resting(&store, 20 * MIB, MIB));
-    let large = large.await.unwrap();
+    let large = resting(&store, 20 * MIB, MIB).await;
     assert_eq!(rests.each_ref().map(|payload| payload.file()), [None, None]);
     drop((pages, rests, large));
     all_comes_back(&store.inner).await;
