@@ -8,34 +8,13 @@ use std::time::Duration;
 
 use rstest::rstest;
 use support::{
-    channel, compiled, compiled_with, document, imc, notes, only, problems, service, subscription,
-    trigger_to,
+    channel, compiled, compiled_with, document, imc, notes, only, policy, problems, queue, queues,
+    service, subscription, trigger_to,
 };
 use towpath_config::CompileOptions;
 use towpath_config::topology::{
     HealthCheck, Order, Outlier, Policy, Presentation, Strategy, Subscription, Weights,
 };
-
-const NAMES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
-
-fn policy(name: &str, spec: &str) -> String {
-    document("towpath.dev/v1alpha1", "HopPolicy", name, spec)
-}
-
-/// A policy for each target, whose `replicaQueue` is its place in the list.
-fn queues(targets: &[&str]) -> String {
-    let policies = targets.iter().zip(NAMES).enumerate();
-    policies
-        .map(|(index, (target, name))| policy(name, &format!("{target}\nreplicaQueue: {index}")))
-        .collect()
-}
-
-fn queue(subscription: &Subscription) -> u32 {
-    match &subscription.subscriber {
-        Some(subscriber) => subscriber.policy.replica_queue,
-        None => panic!("no subscriber"),
-    }
-}
 
 /// What hops to the subscriber obey under a policy for it.
 fn obeyed(spec: &str) -> Arc<Subscription> {

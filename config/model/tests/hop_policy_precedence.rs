@@ -4,35 +4,18 @@ mod support;
 
 use std::time::Duration;
 
-use support::{broker, channel, compiled, document, imc, only, service, subscription, trigger_to};
+use support::{
+    broker, channel, compiled, document, imc, only, policy, queue, queues, service, subscription,
+    trigger_to,
+};
 use towpath_config::Compiled;
-use towpath_config::topology::{Order, Outlier, Policy, Strategy, Subscription};
+use towpath_config::topology::{Order, Outlier, Policy, Strategy};
 
 const FIRST: &str = "{ref: {apiVersion: v1, kind: Service, name: first}}";
-const NAMES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
-
-fn policy(name: &str, spec: &str) -> String {
-    document("towpath.dev/v1alpha1", "HopPolicy", name, spec)
-}
 
 /// The same object in another namespace.
 fn elsewhere(object: &str) -> String {
     object.replacen("metadata: {", "metadata: {namespace: other, ", 1)
-}
-
-/// A policy for each target, whose `replicaQueue` is its place in the list.
-fn queues(targets: &[&str]) -> String {
-    let policies = targets.iter().zip(NAMES).enumerate();
-    policies
-        .map(|(index, (target, name))| policy(name, &format!("{target}\nreplicaQueue: {index}")))
-        .collect()
-}
-
-fn queue(subscription: &Subscription) -> u32 {
-    match &subscription.subscriber {
-        Some(subscriber) => subscriber.policy.replica_queue,
-        None => panic!("no subscriber"),
-    }
 }
 
 #[test]

@@ -170,18 +170,11 @@ impl Router {
         let choice = self.choose(candidates, to, ask, tried)?;
         let chosen = candidates.ready.get(choice.index);
         let chosen = chosen.ok_or(SendError::NoReplica(NoChoice::NoCandidate))?;
-        let address = chosen.replica.address;
         Ok(Route {
-            endpoint: Endpoint::of(to, authority, Some(address), candidates.h2c),
-            replica: Some(Chosen {
-                address,
-                origin: chosen.origin.clone(),
-            }),
             placement: choice.placement,
             reason: choice.reason,
-            slot: Some(Arc::clone(&chosen.slot)),
             service: Some(Arc::clone(&candidates.service)),
-            pull_nanos: choice.pull_nanos,
+            ..Route::to_replica(to, authority, candidates, chosen, choice.pull_nanos)
         })
     }
 
@@ -201,18 +194,9 @@ impl Router {
         if chosen.replica.node.is_none() || chosen.replica.node != self.here.node {
             return None;
         }
-        Some(Route {
-            endpoint: Endpoint::of(to, authority, Some(address), candidates.h2c),
-            replica: Some(Chosen {
-                address,
-                origin: chosen.origin.clone(),
-            }),
-            placement: Placement::SameNode,
-            reason: Reason::Only,
-            slot: Some(Arc::clone(&chosen.slot)),
-            service: None,
-            pull_nanos,
-        })
+        Some(Route::to_replica(
+            to, authority, candidates, chosen, pull_nanos,
+        ))
     }
 
     fn choose(
@@ -281,6 +265,29 @@ impl Router {
 }
 
 impl Route {
+    /// To this replica, which nobody had to choose.
+    fn to_replica(
+        to: &Destination,
+        authority: &Authority,
+        candidates: &Candidates,
+        chosen: &Candidate,
+        pull_nanos: u64,
+    ) -> Self {
+        let address = chosen.replica.address;
+        Self {
+            endpoint: Endpoint::of(to, authority, Some(address), candidates.h2c),
+            replica: Some(Chosen {
+                address,
+                origin: chosen.origin.clone(),
+            }),
+            placement: Placement::SameNode,
+            reason: Reason::Only,
+            slot: Some(Arc::clone(&chosen.slot)),
+            service: None,
+            pull_nanos,
+        }
+    }
+
     /// Waits for a place there; `None` if nothing is counted for it.
     ///
     /// # Errors

@@ -170,3 +170,25 @@ pub(crate) fn config_map(name: &str, key: &str, text: &str) -> String {
         "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, namespace: knative-eventing}}\ndata:\n  {key}: |\n{text}"
     )
 }
+
+/// A `HopPolicy`.
+pub(crate) fn policy(name: &str, spec: &str) -> String {
+    document("towpath.dev/v1alpha1", "HopPolicy", name, spec)
+}
+
+/// A policy for each target, whose `replicaQueue` is its place in the list.
+pub(crate) fn queues(targets: &[&str]) -> String {
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let policies = targets.iter().zip(names).enumerate();
+    policies
+        .map(|(index, (target, name))| policy(name, &format!("{target}\nreplicaQueue: {index}")))
+        .collect()
+}
+
+/// The `replicaQueue` of the policy to the subscriber.
+pub(crate) fn queue(subscription: &Subscription) -> u32 {
+    match &subscription.subscriber {
+        Some(subscriber) => subscriber.policy.replica_queue,
+        None => panic!("no subscriber"),
+    }
+}

@@ -60,12 +60,12 @@ pub struct Ticket {
 pub enum Outcome {
     /// It answered: 2xx, 3xx, or a 4xx that is about the event.
     Served,
-    /// It answered 503 or 429, and perhaps when to come again.
+    /// It answered 503 or 429, and perhaps when to come again; or nobody took the connection.
     Refused {
         /// `Retry-After`, as a time from now. Believed up to 5 minutes.
         retry_after: Option<Duration>,
     },
-    /// Another 5xx, no connection, or a broken one.
+    /// Another 5xx, or a connection that broke.
     Failed,
     /// No answer in time.
     TimedOut,
